@@ -1,0 +1,209 @@
+import { type Clock, MAX_TIMER_MS } from '../clock.js';
+import { messageOf, ShutdownError } from '../errors.js';
+import type { JobInterrupted } from '../events.js';
+import type { JobStore } from '../store.js';
+import type { Interrupt } from './interrupt.js';
+import type { Job, JobOptions, JobRegistry } from './job.js';
+import { JobHandle, type JobOwner, type JobState } from './job-handle.js';
+
+/** Whom the registry tells; all of it synchronously. */
+export interface RegistryListener {
+  jobBegun(job: Job): void;
+  jobFinished(job: Job): void;
+  jobInterrupted(event: JobInterrupted): void;
+  /** Its time limit passed or its work ended by it: report it now, the service goes on. */
+  jobTimedOut(job: JobHandle): void;
+  /** The store failed; the job is still held in memory. */
+  storeFailed(error: unknown): void;
+}
+
+/** Holds every open job of one bus, and the three moments of a shutdown: stopping, interrupt, seal. */
+export class OpenJobs implements JobRegistry, JobOwner {
+  readonly clock: Clock;
+  stoppingReason: Error | undefined = undefined;
+  interrupt: Interrupt | undefined = undefined;
+  readonly #open = new Map<string, JobHandle>();
+  readonly #listener: RegistryListener;
+  readonly #store: JobStore | undefined;
+  #begun = 0;
+  #sealed = false;
+  /** Jobs whose work is still going on. */
+  #working = 0;
+  #idleWaiters: (() => void)[] = [];
+
+  constructor(clock: Clock, listener: RegistryListener, store?: JobStore) {
+    this.clock = clock;
+    this.#listener = listener;
+    this.#store = store;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** How many jobs were ever begun here. */
+  get begun(): number {
+    return this.#begun;
+  }
+
+  [Symbol.iterator](): Iterator<JobHandle> {
+    return this.#open.values();
+  }
+
+  begin(options: JobOptions): Job {
+    if (this.#sealed) throw sealedError(options?.type);
+    checkOptions(options);
+    const id = this.#idFor(options);
+    const job = new JobHandle(id, options, this);
+    this.#open.set(id, job);
+    this.#begun += 1;
+    this.#working += 1;
+    if (this.#store) this.#store_(() => this.#store?.put(job));
+    this.#listener.jobBegun(job);
+    return job;
+  }
+
+  async run<T>(options: JobOptions, work: (job: Job) => T | Promise<T>): Promise<T> {
+    const job = this.begin(options) as JobHandle;
+    try {
+      const result = await work(job);
+      job.complete();
+      return result;
+    } catch (error) {
+      job.fail(error);
+      throw error;
+    }
+  }
+
+  /** The shutdown has begun: every `job.stopping` aborts. */
+  announce(reason: Error): void {
+    this.stoppingReason = reason;
+    for (const job of this.#open.values()) job.announce(reason);
+  }
+
+  /** Stop now: every `job.signal` aborts, and that of jobs begun from here on is aborted already. */
+  interruptAll(interrupt: Interrupt): void {
+    this.interrupt = interrupt;
+    for (const job of [...this.#open.values()]) job.abort(interrupt);
+  }
+
+  /** The snapshot: what is open now is incomplete, and nothing more can be begun. */
+  seal(): readonly JobHandle[] {
+    this.#sealed = true;
+    return [...this.#open.values()];
+  }
+
+  /** Its report was accepted: nobody needs the record any more. */
+  forget(job: JobHandle): void {
+    if (this.#open.get(job.id) === job) this.#open.delete(job.id);
+  }
+
+  /** Resolves as soon as no job's work is going on, or when `signal` aborts. */
+  idle(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#working === 0 || signal.aborted) {
+        resolve();
+        return;
+      }
+      const finish = () => {
+        signal.removeEventListener('abort', finish);
+        this.#idleWaiters = this.#idleWaiters.filter((waiter) => waiter !== finish);
+        resolve();
+      };
+      signal.addEventListener('abort', finish, { once: true });
+      this.#idleWaiters.push(finish);
+    });
+  }
+
+  settled(job: JobHandle, from: JobState): void {
+    if (from === 'working') this.#working -= 1;
+    if (job.state === 'finished') {
+      this.forget(job);
+      if (this.#store) this.#store_(() => this.#store?.delete(job.id));
+      this.#listener.jobFinished(job);
+    } else if (job.overran && this.interrupt === undefined) {
+      this.#listener.jobTimedOut(job);
+    }
+    if (this.#working === 0) for (const waiter of this.#idleWaiters) waiter();
+  }
+
+  checkpointed(job: JobHandle): void {
+    if (this.#store) this.#store_(() => this.#store?.checkpoint(job.id, job.progress));
+  }
+
+  interrupted(job: JobHandle, stage: 'abort' | 'timed-out', signal: NodeJS.Signals): void {
+    this.#listener.jobInterrupted({ job, stage, signal });
+  }
+
+  #idFor(options: JobOptions): string {
+    if (options.id !== undefined) {
+      if (this.#open.has(options.id)) throw takenError(options);
+      return options.id;
+    }
+    // An id somebody chose may look like a number of ours.
+    let number = this.#begun + 1;
+    while (this.#open.has(String(number))) number += 1;
+    return String(number);
+  }
+
+  #store_(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      this.#listener.storeFailed(error);
+    }
+  }
+}
+
+function checkOptions(options: JobOptions): void {
+  if (typeof options?.type !== 'string' || options.type === '') {
+    throw invalid('type', options?.type, 'a text that says what kind of job it is, such as "render"');
+  }
+  const { id, timeoutMs, gracefulTimeoutMs } = options;
+  if (id !== undefined && (typeof id !== 'string' || id === '')) {
+    throw invalid('id', id, 'a text that is not empty, or nothing at all for a number of its own');
+  }
+  if (timeoutMs === undefined && gracefulTimeoutMs === undefined) return;
+  if (timeoutMs === undefined) {
+    throw invalid(
+      'gracefulTimeoutMs',
+      gracefulTimeoutMs,
+      'only together with timeoutMs, the first of the two stages',
+    );
+  }
+  if (!isTimer(timeoutMs)) throw invalid('timeoutMs', timeoutMs, `milliseconds from 1 to ${MAX_TIMER_MS}`);
+  if (gracefulTimeoutMs === undefined) return;
+  if (!isTimer(gracefulTimeoutMs) || gracefulTimeoutMs <= timeoutMs) {
+    throw invalid(
+      'gracefulTimeoutMs',
+      gracefulTimeoutMs,
+      `milliseconds from the job's start, larger than timeoutMs ${timeoutMs}, at most ${MAX_TIMER_MS}`,
+    );
+  }
+}
+
+function isTimer(ms: unknown): ms is number {
+  return typeof ms === 'number' && ms >= 1 && ms <= MAX_TIMER_MS;
+}
+
+function invalid(option: string, value: unknown, allowed: string): ShutdownError {
+  return new ShutdownError('INVALID_OPTION', `job option ${option} is ${show(value)}; allowed: ${allowed}`);
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : messageOf(value);
+}
+
+function takenError({ id, type }: JobOptions): ShutdownError {
+  return new ShutdownError(
+    'JOB_ID_TAKEN',
+    `job id ${JSON.stringify(id)} (${type}) belongs to a job that is still open; complete that one first, or leave id out`,
+  );
+}
+
+function sealedError(type: unknown): ShutdownError {
+  return new ShutdownError(
+    'REGISTRY_SEALED',
+    `job ${show(type)} came after the snapshot of the shutdown and would never be reported; refuse new work once job.stopping or bus.state says so`,
+  );
+}
