@@ -1,0 +1,275 @@
+import { randomBytes } from 'node:crypto';
+import { resolveConfig, type ShutdownBusOptions, type ShutdownConfig } from './config.js';
+import { messageOf, ShutdownError, toError } from './errors.js';
+import type { ShutdownEvents } from './events.js';
+import { endProcess, enterShutdown, flushOutput, leaveShutdown } from './exit.js';
+import type { JobRegistry } from './jobs/job.js';
+import type { JobHandle } from './jobs/job-handle.js';
+import { OpenJobs } from './jobs/registry.js';
+import { createInstanceLogger, type Logger } from './logger.js';
+import { requirePackages } from './notifier-loader.js';
+import { ObservedEmitter } from './observers.js';
+import type { ShutdownHandler, SubscribeOptions, Subscriber } from './phases.js';
+import { describeReason, reasonName, type ShutdownReason } from './reason.js';
+import type { ShutdownReport } from './report.js';
+import { logHandler, logReport } from './report-log.js';
+import { Reporter } from './reporter.js';
+import { ShutdownRun } from './shutdown.js';
+import { createSubscriber } from './subscriber.js';
+import { installTriggers } from './triggers/index.js';
+
+/** Undoes a subscription: call it, or dispose it. Safe to call twice. */
+export type Subscription = (() => void) & Disposable;
+
+/** Where a bus is in its life. */
+export type ShutdownState = 'running' | 'stopping' | 'stopped';
+
+/**
+ * Everything about one process's end: who wants to be told, which jobs are open, and the one run when it comes.
+ * Its events are for watching only; see {@link ShutdownEvents}.
+ */
+export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disposable {
+  /** 12 hex digits, new for each bus; in every log line and envelope. */
+  readonly instanceId = randomBytes(6).toString('hex');
+  /** The open jobs. */
+  readonly jobs: JobRegistry;
+  /** Every setting with its value. */
+  readonly config: ShutdownConfig;
+  readonly #log: Logger;
+  readonly #registry: OpenJobs;
+  readonly #reporter: Reporter;
+  readonly #subscribers = new Set<Subscriber>();
+  readonly #errors: Error[] = [];
+  #state: ShutdownState = 'running';
+  #run: ShutdownRun | undefined = undefined;
+  #report: Promise<ShutdownReport> | undefined = undefined;
+  #uninstall: (() => void) | undefined = undefined;
+  #simulated = false;
+  #disposed = false;
+
+  /** @throws {ShutdownError} `INVALID_OPTION`, `INVALID_ENVIRONMENT`, `PACKAGE_MISSING`: all that is wrong at once. */
+  constructor(options: ShutdownBusOptions = {}) {
+    super((event, error) => this.#note(`an observer of "${event}" failed`, error));
+    this.config = resolveConfig(options);
+    if (this.config.notifiers === undefined) requirePackages(this.config.notifierSettings);
+    const { config, instanceId } = this;
+    this.#log = createInstanceLogger(config.logger, config.service, instanceId);
+    this.#registry = new OpenJobs(config.clock, this.#jobListener(), config.store);
+    this.jobs = this.#registry;
+    this.#reporter = new Reporter({
+      config,
+      instanceId,
+      log: this.#log,
+      accepted: (job) => {
+        this.#registry.forget(job);
+        this.#run?.jobSettled(job);
+      },
+      delivered: (delivery) => {
+        this.#run?.jobReported(delivery.outcome);
+        this.emit('delivery', delivery);
+      },
+    });
+    this.#install();
+  }
+
+  /** `running` until the first trigger, `stopped` when the report is there. */
+  get state(): ShutdownState {
+    return this.#state;
+  }
+
+  /** Whether this process should get new work: what a readiness probe asks. */
+  get ready(): boolean {
+    return this.#state === 'running';
+  }
+
+  /**
+   * Calls `handler` when the shutdown comes, in its phase, within its share of the budget.
+   * @returns its undo.
+   * @throws {ShutdownError} `HANDLER_UNNAMED`, `INVALID_OPTION`, `BUS_DISPOSED`; `PHASE_PAST` during a shutdown that is
+   * already beyond that priority.
+   */
+  subscribeShutdown(handler: ShutdownHandler, options: SubscribeOptions = {}): Subscription {
+    if (this.#disposed)
+      throw new ShutdownError('BUS_DISPOSED', 'this bus was disposed and runs no handlers any more');
+    const subscriber = createSubscriber(handler, options);
+    this.#refusePastPhase(subscriber);
+    this.#subscribers.add(subscriber);
+    const unsubscribe = () => void this.#subscribers.delete(subscriber);
+    return Object.assign(unsubscribe, { [Symbol.dispose]: unsubscribe });
+  }
+
+  /**
+   * Begins the shutdown, or joins the one under way: the first trigger wins and all get the same report.
+   * Never rejects.
+   */
+  requestShutdown(message?: string): Promise<ShutdownReport> {
+    return this.#trigger({ kind: 'request', ...(message !== undefined && { message }) });
+  }
+
+  /** Takes all listeners off the process and lets go of the notifiers. A run under way goes on. Safe to call twice. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#uninstall?.();
+    if (this.#state !== 'stopping') void this.#reporter.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** @internal Runs the shutdown without listeners on the process, a thread, last words or an exit. */
+  simulate(reason: ShutdownReason): Promise<ShutdownReport> {
+    this.#uninstall?.();
+    this.#simulated = true;
+    return this.#trigger(reason);
+  }
+
+  #install(): void {
+    for (const name of this.config.unknownVariables) {
+      this.#log.warn(`the environment variable ${name} is none of ours and has no effect; is it misspelt?`);
+    }
+    const undo = installTriggers(this.config, {
+      trigger: (reason) => void this.#trigger(reason),
+      openJobs: () => this.#registry.size,
+      stopping: () => this.#state !== 'running',
+      hurry: () => this.#hurry(),
+      force: (code) => this.#force(code),
+      ignored: (signal, why) => this.#log.info(`${signal} ignored: ${why}`),
+    });
+    const onExit = () => this.#speakLast('exit');
+    this.config.process.on('exit', onExit);
+    this.#uninstall = () => {
+      undo();
+      this.config.process.off('exit', onExit);
+    };
+    void this.#reporter.warmUp();
+  }
+
+  #trigger(reason: ShutdownReason): Promise<ShutdownReport> {
+    if (this.#report === undefined) this.#report = this.#shutDown(reason);
+    else if (reason.kind === 'error') this.#note(`${reason.origin} during the shutdown`, reason.error);
+    return this.#report;
+  }
+
+  async #shutDown(reason: ShutdownReason): Promise<ShutdownReport> {
+    const { config } = this;
+    this.#state = 'stopping';
+    enterShutdown(this.instanceId);
+    if (reason.kind === 'error') this.#log.error(`${describeReason(reason)} ${stackOf(reason.error)}`);
+    const run = new ShutdownRun(this.#parts(), reason, this.#simulated);
+    this.#run = run;
+    const report = await run.run();
+    this.#state = 'stopped';
+    logReport(this.#log, report);
+    this.#speakLast(reasonName(reason));
+    this.emit('stopped', report);
+    const code = leaveShutdown(this.instanceId, report.exitCode);
+    if (config.exit === false || this.#simulated) run.release();
+    else if (code !== undefined) void this.#leave(run, code);
+    return report;
+  }
+
+  /** Gives those who wait for the report their turn, then the output its way out, then ends the process. */
+  async #leave(run: ShutdownRun, code: number): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    await flushOutput(this.config.clock, Math.max(run.remainingMs(), 50));
+    if (typeof this.config.exit === 'function') run.release();
+    endProcess(this.config.process, this.config.exit, code);
+  }
+
+  #hurry(): void {
+    this.#log.info('SIGQUIT: the rest of the drain is left out');
+    this.#run?.hurry();
+  }
+
+  #force(code: number): void {
+    this.#log.warn(`SIGINT again: ending by force with ${code}, ${this.#registry.size} jobs open`);
+    this.#speakLast('SIGINT');
+    endProcess(this.config.process, this.config.exit || true, code);
+  }
+
+  /** Whoever is still open goes to stderr, once. */
+  #speakLast(reason: string): void {
+    if (this.#simulated || this.#registry.size === 0) return;
+    const jobs = [...this.#registry];
+    this.#log.error(`${jobs.length} jobs could not be reported to any notifier; one line each follows`);
+    this.#reporter.speakLast(jobs, this.#run ? reasonName(this.#run.reason) : reason);
+    for (const job of jobs) this.#registry.forget(job);
+  }
+
+  #parts() {
+    return {
+      config: this.config,
+      instanceId: this.instanceId,
+      registry: this.#registry,
+      reporter: this.#reporter,
+      log: this.#log,
+      subscribers: this.#subscribers,
+      errors: this.#errors,
+      observers: {
+        stopping: (event: ShutdownEvents['stopping'][0]) => {
+          const { reason, budgetMs, openJobs } = event;
+          this.#log.info(`stopping: ${describeReason(reason)}, ${openJobs} jobs open, budget ${budgetMs} ms`);
+          this.emit('stopping', event);
+        },
+        phaseStarted: (event: ShutdownEvents['phase-started'][0]) => void this.emit('phase-started', event),
+        phaseFinished: (event: ShutdownEvents['phase-finished'][0]) =>
+          void this.emit('phase-finished', event),
+        handlerStarted: (event: ShutdownEvents['handler-started'][0]) =>
+          void this.emit('handler-started', event),
+        handlerFinished: (event: ShutdownEvents['handler-finished'][0]) => {
+          logHandler(this.#log, event);
+          this.emit('handler-finished', event);
+        },
+      },
+    };
+  }
+
+  #jobListener() {
+    return {
+      jobBegun: (job: JobHandle) => {
+        this.#run?.jobBegun(job);
+        if (this.listenerCount('job-begun') > 0) this.emit('job-begun', job);
+      },
+      jobFinished: (job: JobHandle) => {
+        this.#run?.jobSettled(job);
+        if (this.listenerCount('job-finished') > 0) this.emit('job-finished', job);
+      },
+      jobInterrupted: (event: ShutdownEvents['job-interrupted'][0]) =>
+        void this.emit('job-interrupted', event),
+      jobTimedOut: (job: JobHandle) => void this.#reportOne(job),
+      storeFailed: (error: unknown) =>
+        this.#note('the job store failed; its jobs are held in memory only', error),
+    };
+  }
+
+  /** A job ran into its time limit while the service goes on: no need to wait for the end to say so. */
+  async #reportOne(job: JobHandle): Promise<void> {
+    const { clock, reserveMs } = this.config;
+    const endsAt = clock.now() + reserveMs;
+    const remainingMs = () => Math.max(0, endsAt - clock.now());
+    this.#log.warn(`job ${job.type} ${job.id} timed out after ${job.elapsedMs} ms`);
+    const { outcomes } = await this.#reporter.report([job], { reason: 'timeout', remainingMs });
+    if (outcomes[0] !== 'delivered')
+      this.#log.warn(`job ${job.id} stays open: its report was ${outcomes[0]}`);
+  }
+
+  #refusePastPhase({ name, priority }: Subscriber): void {
+    if (this.#state === 'running' || (this.#run && this.#state === 'stopping' && priority < this.#run.cursor))
+      return;
+    throw new ShutdownError(
+      'PHASE_PAST',
+      `handler "${name}" with priority ${priority} came too late: the shutdown is already past that phase`,
+    );
+  }
+
+  #note(what: string, error: unknown): void {
+    this.#errors.push(new Error(`${what}: ${messageOf(error)}`, { cause: toError(error) }));
+    this.#log.error(`${what}: ${messageOf(error)}`);
+  }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? '') : '';
+}

@@ -1,0 +1,267 @@
+import type { BudgetShares } from './budget.js';
+import { type Clock, MAX_TIMER_MS, systemClock } from './clock.js';
+import type { DeliveryMode } from './delivery.js';
+import {
+  DEFAULT_SIGNALS,
+  type EnvironmentSettings,
+  isCatchable,
+  type NotifierSettings,
+  parseMemoryLimit,
+  readEnvironment,
+} from './environment.js';
+import { messageOf, ShutdownError } from './errors.js';
+import { type Logger, stderrLogger } from './logger.js';
+import type { Notifier } from './notifier.js';
+import { budgetOf, detectPlatform, PLATFORMS, type Platform, type PlatformName } from './platform.js';
+import type { ProcessLike } from './process-like.js';
+import { createSerialiser } from './safe-json.js';
+import type { JobStore } from './store.js';
+import type { MemoryWatchOptions } from './triggers/memory.js';
+
+/** Options of a bus. Explicit options come before environment variables, those before the platform's defaults. */
+export interface ShutdownBusOptions {
+  /** Who reports. @default K_SERVICE, OTEL_SERVICE_NAME, npm_package_name, 'unknown-service' */
+  readonly service?: string;
+  /** Where this runs, when it cannot be recognised. @default recognised, see `PLATFORMS` */
+  readonly platform?: PlatformName;
+  /** Milliseconds from the trigger to the exit, 1 to 2³¹−1. @default the platform's grace period less 10 %, at least 250 ms */
+  readonly budgetMs?: number;
+  /** Milliseconds of `budgetMs` kept for delivery; no handler can use them. @default 30 % of budgetMs, at most 5000 */
+  readonly reserveMs?: number;
+  /** Milliseconds of `budgetMs` kept for the release phase. @default 10 % of budgetMs, at most 2000 */
+  readonly releaseReserveMs?: number;
+  /** Milliseconds between the abort of `job.signal` and the snapshot. @default 10 % of budgetMs, at most 2000 */
+  readonly interruptGraceMs?: number;
+  /** Signals that begin the shutdown. SIGQUIT is quick: it skips the drain. @default SIGTERM, SIGINT, SIGHUP, SIGQUIT */
+  readonly signals?: readonly NodeJS.Signals[];
+  /** Whether uncaughtException and unhandledRejection begin the shutdown. @default true */
+  readonly fatalErrors?: boolean;
+  /** Who is told about unfinished jobs. @default from the environment, else stdout */
+  readonly notifiers?: readonly Notifier[];
+  /** Every notifier gets every envelope, or the next only what the one before did not take. @default 'all' */
+  readonly deliveryMode?: DeliveryMode;
+  /** Where open jobs are kept besides the process's own memory. @default nowhere: memory */
+  readonly store?: JobStore;
+  /** Paths in payloads whose values never leave the process: `user.password`, `*.token`, `cards[*].number`. @default none */
+  readonly redact?: readonly string[];
+  /** Begin the shutdown while there is still memory to speak. @default false */
+  readonly memory?: MemoryWatchOptions | false;
+  /** A thread that ends the process at the deadline even if the event loop is blocked. @default true */
+  readonly watchdog?: boolean;
+  /** End the process when done, stdio flushed; or be told the code instead. @default true */
+  readonly exit?: boolean | ((code: number) => void);
+  /** How long drained servers keep serving after readiness is off, in milliseconds. @default the platform's: 5000 on Kubernetes, else 0 */
+  readonly readinessDelayMs?: number;
+  /** Where time comes from; tests inject one. @default the machine's */
+  readonly clock?: Clock;
+  /** Where the package says what it does. @default one line a fact on stderr */
+  readonly logger?: Logger;
+  /** The process whose signals, errors and exit are used; tests inject one. @default the real one */
+  readonly process?: ProcessLike;
+}
+
+/** Every setting of a bus with its value. */
+export interface ShutdownConfig extends BudgetShares {
+  readonly service: string;
+  readonly platform: Platform;
+  readonly signals: readonly NodeJS.Signals[];
+  readonly fatalErrors: boolean;
+  /** Notifiers that were passed in, or the settings of those that are to be loaded. */
+  readonly notifiers: readonly Notifier[] | undefined;
+  readonly notifierSettings: readonly NotifierSettings[];
+  readonly deliveryMode: DeliveryMode;
+  readonly store: JobStore | undefined;
+  readonly redact: readonly string[];
+  readonly memory: MemoryWatchOptions | false;
+  readonly watchdog: boolean;
+  readonly exit: boolean | ((code: number) => void);
+  readonly readinessDelayMs: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly process: ProcessLike;
+  /** Environment variables that look like ours but are not. */
+  readonly unknownVariables: readonly string[];
+}
+
+/** The documented defaults that are plain values. */
+export const DEFAULTS = Object.freeze({
+  reserveShare: 0.3,
+  mostReserveMs: 5000,
+  releaseReserveShare: 0.1,
+  mostReleaseReserveMs: 2000,
+  interruptGraceShare: 0.1,
+  mostInterruptGraceMs: 2000,
+  signals: DEFAULT_SIGNALS,
+  deliveryMode: 'all' as DeliveryMode,
+  memoryLimit: '90%',
+  memoryIntervalMs: 1000,
+});
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Puts options, environment and platform together.
+ * @throws {ShutdownError} `INVALID_OPTION` or `INVALID_ENVIRONMENT`, each listing everything that is wrong.
+ */
+export function resolveConfig(
+  options: ShutdownBusOptions = {},
+  env: Environment = process.env,
+): ShutdownConfig {
+  checkOptions(options);
+  const settings = readEnvironment(env);
+  const platform = options.platform === undefined ? detectPlatform(env) : PLATFORMS[options.platform];
+  const shares = resolveShares(options, settings, platform);
+  return {
+    ...shares,
+    service: options.service ?? settings.service ?? serviceName(env),
+    platform,
+    signals: options.signals ?? settings.signals ?? DEFAULTS.signals,
+    fatalErrors: options.fatalErrors ?? true,
+    notifiers: options.notifiers,
+    notifierSettings: settings.notifiers ?? [{ kind: 'stdout', options: {} }],
+    deliveryMode: options.deliveryMode ?? settings.deliveryMode ?? DEFAULTS.deliveryMode,
+    store: options.store,
+    redact: options.redact ?? settings.redact ?? [],
+    memory: options.memory ?? settings.memory ?? false,
+    watchdog: options.watchdog ?? true,
+    exit: options.exit ?? true,
+    readinessDelayMs: resolveReadinessDelay(options, settings, platform, shares),
+    clock: options.clock ?? systemClock,
+    logger: options.logger ?? stderrLogger,
+    process: options.process ?? process,
+    unknownVariables: settings.unknown,
+  };
+}
+
+function serviceName(env: Environment): string {
+  return env.K_SERVICE ?? env.OTEL_SERVICE_NAME ?? env.npm_package_name ?? 'unknown-service';
+}
+
+function resolveShares(
+  options: ShutdownBusOptions,
+  settings: EnvironmentSettings,
+  platform: Platform,
+): BudgetShares {
+  const planned = platform.graceMs - (settings.preStopMs ?? 0);
+  const budgetMs = options.budgetMs ?? settings.budgetMs ?? budgetOf(planned);
+  const share = (part: number, most: number) => Math.min(Math.floor(budgetMs * part), most);
+  const shares = {
+    budgetMs,
+    reserveMs:
+      options.reserveMs ?? settings.reserveMs ?? share(DEFAULTS.reserveShare, DEFAULTS.mostReserveMs),
+    releaseReserveMs:
+      options.releaseReserveMs ?? share(DEFAULTS.releaseReserveShare, DEFAULTS.mostReleaseReserveMs),
+    interruptGraceMs:
+      options.interruptGraceMs ?? share(DEFAULTS.interruptGraceShare, DEFAULTS.mostInterruptGraceMs),
+  };
+  const reserved = shares.reserveMs + shares.releaseReserveMs + shares.interruptGraceMs;
+  if (reserved <= budgetMs) return shares;
+  throw new ShutdownError(
+    'INVALID_OPTION',
+    `the reserves do not fit into the budget: reserveMs ${shares.reserveMs} + releaseReserveMs ` +
+      `${shares.releaseReserveMs} + interruptGraceMs ${shares.interruptGraceMs} = ${reserved} ms of budgetMs ` +
+      `${budgetMs}; make them smaller, or the budget larger (options or SHUTDOWN_BUDGET_MS, SHUTDOWN_RESERVE_MS)`,
+  );
+}
+
+function resolveReadinessDelay(
+  options: ShutdownBusOptions,
+  settings: EnvironmentSettings,
+  platform: Platform,
+  shares: BudgetShares,
+): number {
+  const free = shares.budgetMs - shares.reserveMs - shares.releaseReserveMs - shares.interruptGraceMs;
+  const chosen = options.readinessDelayMs ?? settings.readinessDelayMs;
+  if (chosen === undefined) return Math.min(platform.readinessDelayMs, Math.floor(free / 2));
+  if (chosen <= free) return chosen;
+  throw new ShutdownError(
+    'INVALID_OPTION',
+    `readinessDelayMs ${chosen} is longer than the ${free} ms that the reserves leave of budgetMs ${shares.budgetMs}`,
+  );
+}
+
+function checkOptions(options: ShutdownBusOptions): void {
+  const problems = [
+    checkText(options.service),
+    ...(['budgetMs', 'reserveMs', 'releaseReserveMs', 'interruptGraceMs', 'readinessDelayMs'] as const).map(
+      (name) => checkMs(name, options[name]),
+    ),
+    checkPlatform(options.platform),
+    checkSignals(options.signals),
+    checkNotifiers(options.notifiers),
+    checkMode(options.deliveryMode),
+    checkRedact(options.redact),
+    checkMemory(options.memory),
+    checkExit(options.exit),
+  ].filter((problem) => problem !== undefined);
+  if (problems.length === 0) return;
+  throw new ShutdownError('INVALID_OPTION', `the options of the bus are not usable: ${problems.join('; ')}`);
+}
+
+type Problem = string | undefined;
+
+function checkText(service: unknown): Problem {
+  if (service === undefined || (typeof service === 'string' && service !== '')) return undefined;
+  return `service is ${show(service)}, allowed: a text that is not empty`;
+}
+
+function checkMs(name: string, ms: unknown): Problem {
+  const least = name === 'budgetMs' ? 1 : 0;
+  if (ms === undefined || (typeof ms === 'number' && ms >= least && ms <= MAX_TIMER_MS)) return undefined;
+  return `${name} is ${show(ms)}, allowed: milliseconds from ${least} to ${MAX_TIMER_MS}`;
+}
+
+function checkPlatform(platform: unknown): Problem {
+  if (platform === undefined || Object.hasOwn(PLATFORMS, platform as string)) return undefined;
+  return `platform is ${show(platform)}, allowed: ${Object.keys(PLATFORMS).join(', ')}`;
+}
+
+function checkSignals(signals: unknown): Problem {
+  if (signals === undefined) return undefined;
+  if (!Array.isArray(signals)) return `signals is ${show(signals)}, allowed: a list such as ['SIGTERM']`;
+  const wrong = signals.filter((signal) => !isCatchable(String(signal)));
+  return wrong.length === 0
+    ? undefined
+    : `signals has ${wrong.map(show).join(', ')}, allowed: names that can be caught`;
+}
+
+function checkNotifiers(notifiers: unknown): Problem {
+  if (notifiers === undefined) return undefined;
+  if (!Array.isArray(notifiers)) return `notifiers is ${show(notifiers)}, allowed: a list of notifiers`;
+  const names = notifiers.map((notifier: Partial<Notifier> | undefined) => notifier?.name);
+  const wrong = notifiers.findIndex(
+    (notifier: Partial<Notifier> | undefined) => !notifier?.name || typeof notifier.deliver !== 'function',
+  );
+  if (wrong >= 0) return `notifiers[${wrong}] has no name or no deliver function`;
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  return twice === undefined ? undefined : `two notifiers are named ${show(twice)}, allowed: a name each`;
+}
+
+function checkMode(mode: unknown): Problem {
+  if (mode === undefined || mode === 'all' || mode === 'failover') return undefined;
+  return `deliveryMode is ${show(mode)}, allowed: 'all' or 'failover'`;
+}
+
+function checkRedact(paths: unknown): Problem {
+  if (paths === undefined) return undefined;
+  try {
+    createSerialiser(paths as string[]);
+    return undefined;
+  } catch (error) {
+    return `redact has a path that is not usable (${messageOf(error)}), allowed: paths such as 'user.password', '*.token'`;
+  }
+}
+
+function checkMemory(memory: MemoryWatchOptions | false | undefined): Problem {
+  if (!memory || memory.limit === undefined || parseMemoryLimit(memory.limit)) return undefined;
+  return `memory.limit is ${show(memory.limit)}, allowed: a share such as '90%', or bytes such as '400MiB'`;
+}
+
+function checkExit(exit: unknown): Problem {
+  if (exit === undefined || typeof exit === 'boolean' || typeof exit === 'function') return undefined;
+  return `exit is ${show(exit)}, allowed: true, false or a function that is given the code`;
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : messageOf(value);
+}

@@ -1,0 +1,54 @@
+import { type Clock, sleep } from './clock.js';
+import type { ProcessLike } from './process-like.js';
+
+// Shared by all copies of this package in one process: the first bus to finish must not end the others.
+const RUNNING = Symbol.for('shutdown-bus.running');
+
+interface Running {
+  readonly buses: Set<string>;
+  code: number;
+}
+
+function running(): Running {
+  const shared = globalThis as { [RUNNING]?: Running };
+  shared[RUNNING] ??= { buses: new Set(), code: 0 };
+  return shared[RUNNING];
+}
+
+/** The shutdown of this bus has begun: the process stays until it has ended. */
+export function enterShutdown(instanceId: string): void {
+  running().buses.add(instanceId);
+}
+
+/**
+ * The shutdown of this bus has ended. Gives the process's exit code when it was the last one, the highest of all.
+ */
+export function leaveShutdown(instanceId: string, code: number): number | undefined {
+  const shared = running();
+  shared.buses.delete(instanceId);
+  shared.code = Math.max(shared.code, code);
+  return shared.buses.size === 0 ? shared.code : undefined;
+}
+
+/**
+ * Waits until what was written to stdout and stderr has left the process, at most `ms` milliseconds: an exit cuts off
+ * what a pipe has not taken yet.
+ */
+export async function flushOutput(clock: Clock, ms: number): Promise<void> {
+  const time = new AbortController();
+  const flushed = Promise.all([process.stdout, process.stderr].map(flush)).then(() => time.abort());
+  await Promise.race([flushed, sleep(clock, ms, time.signal)]);
+}
+
+function flush(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed || !stream.writable) resolve();
+    else stream.write('', () => resolve());
+  });
+}
+
+/** Ends the process or tells the one who asked to be told. */
+export function endProcess(host: ProcessLike, exit: boolean | ((code: number) => void), code: number): void {
+  if (typeof exit === 'function') exit(code);
+  else if (exit) host.exit(code);
+}

@@ -1,0 +1,37 @@
+import type { Logger } from './logger.js';
+import { describeReason } from './reason.js';
+import type { HandlerReport, ShutdownReport } from './report.js';
+
+/** One line for a handler that did not simply succeed. */
+export function logHandler(log: Logger, { name, outcome, durationMs, error }: HandlerReport): void {
+  if (outcome === 'done') return;
+  const why = error === undefined ? '' : `: ${error.message}`;
+  const line = `handler "${name}" ${outcome} after ${durationMs} ms${why}`;
+  if (outcome === 'skipped') log.info(line);
+  else log.error(line);
+}
+
+/** The end in a few lines: what became of the jobs, and the exit code with its reason. */
+export function logReport(log: Logger, report: ShutdownReport): void {
+  const { jobs, notifiers, durationMs, budgetMs, exitCode } = report;
+  for (const { notifier, delivered, rejected, expired, attempts } of notifiers) {
+    log.info(
+      `notifier ${notifier}: ${delivered} delivered, ${rejected} rejected, ${expired} expired, ${attempts} calls`,
+    );
+  }
+  log.info(
+    `stopped: ${describeReason(report.reason)}, ${durationMs} of ${budgetMs} ms, ${jobs.finished} jobs finished, ` +
+      `${jobs.incomplete} incomplete, ${jobs.delivered} delivered, exit code ${exitCode}${because(report)}`,
+  );
+}
+
+function because({ exitCode, handlers, jobs, reason }: ShutdownReport): string {
+  if (exitCode === 0) return '';
+  const names = handlers
+    .filter(({ outcome }) => outcome === 'failed' || outcome === 'timed-out')
+    .map(({ name, outcome }) => `handler "${name}" ${outcome}`);
+  const lost = jobs.rejected + jobs.expired;
+  if (lost > 0) names.push(`${lost} jobs rejected or expired`);
+  if (reason.kind === 'error') names.push(reason.origin);
+  return ` because of ${names.join(', ')}`;
+}

@@ -1,0 +1,266 @@
+import { type Budget, startBudget } from './budget.js';
+import { sleep, systemClock } from './clock.js';
+import type { ShutdownConfig } from './config.js';
+import { envelopeJson } from './envelope.js';
+import { messageOf, toError } from './errors.js';
+import type { HandlerStarted, ShutdownStopping } from './events.js';
+import { GracefulExit } from './jobs/interrupt.js';
+import type { JobHandle } from './jobs/job-handle.js';
+import type { OpenJobs } from './jobs/registry.js';
+import type { Logger } from './logger.js';
+import {
+  type Group,
+  PHASE_PRIORITY,
+  PHASES,
+  type Phase,
+  type PhaseRun,
+  phaseOf,
+  type Subscriber,
+  skipHandler,
+  startGroup,
+} from './phases.js';
+import { describeReason, reasonName, type ShutdownReason } from './reason.js';
+import type {
+  DeliveryOutcome,
+  HandlerReport,
+  NotifierReport,
+  PhaseReport,
+  ShutdownReport,
+} from './report.js';
+import type { Reporter } from './reporter.js';
+import { builtInSteps } from './steps.js';
+import { Watchdog } from './watchdog.js';
+
+/** What a run is made of. */
+export interface ShutdownParts {
+  readonly config: ShutdownConfig;
+  readonly instanceId: string;
+  readonly registry: OpenJobs;
+  readonly reporter: Reporter;
+  readonly log: Logger;
+  /** Live: a handler may subscribe another one while the run goes on. */
+  readonly subscribers: ReadonlySet<Subscriber>;
+  /** Live: what went wrong outside of handlers. */
+  readonly errors: readonly Error[];
+  readonly observers: {
+    stopping(event: ShutdownStopping): void;
+    phaseStarted(event: { readonly phase: Phase }): void;
+    phaseFinished(event: PhaseReport): void;
+    handlerStarted(event: HandlerStarted): void;
+    handlerFinished(event: HandlerReport): void;
+  };
+}
+
+/** One shutdown, from its trigger to its report. */
+export class ShutdownRun {
+  /** Everything above or equal has begun. */
+  cursor = Number.POSITIVE_INFINITY;
+  readonly reason: ShutdownReason;
+  readonly #parts: ShutdownParts;
+  readonly #budget: Budget;
+  readonly #steps: readonly Subscriber[];
+  readonly #handlers: HandlerReport[] = [];
+  readonly #phases: PhaseReport[] = [];
+  readonly #simulated: boolean;
+  #quick: boolean;
+  #group: Group | undefined;
+  #watchdog: Watchdog | undefined;
+  #incomplete = 0;
+  #notifiers: readonly NotifierReport[] = [];
+  readonly #outcomes = { delivered: 0, rejected: 0, expired: 0 };
+
+  constructor(parts: ShutdownParts, reason: ShutdownReason, simulated: boolean) {
+    this.#parts = parts;
+    this.#simulated = simulated;
+    this.reason = reason;
+    this.#budget = startBudget(parts.config.clock, parts.config.budgetMs);
+    this.#quick = reason.kind === 'signal' && reason.signal === 'SIGQUIT';
+    this.#steps = builtInSteps({
+      ...parts,
+      quick: () => this.#quick,
+      sealed: (jobs) => {
+        this.#incomplete = jobs;
+      },
+      delivered: (notifiers) => {
+        this.#notifiers = notifiers;
+      },
+    });
+  }
+
+  /** Milliseconds until the end of the budget. */
+  remainingMs(): number {
+    return this.#budget.remainingMs();
+  }
+
+  /** Runs it. Never rejects. */
+  async run(): Promise<ShutdownReport> {
+    const { config, registry, reporter, observers } = this.#parts;
+    const startedAt = new Date(config.clock.wallTime()).toISOString();
+    const open = registry.size;
+    const begunBefore = registry.begun;
+
+    // 1. A thread that ends the process at the deadline, should the event loop be blocked then.
+    this.#watchdog = this.#armWatchdog();
+
+    // 2. Everybody hears that it is time to finish.
+    observers.stopping({ reason: this.reason, budgetMs: config.budgetMs, openJobs: open });
+    registry.announce(new GracefulExit('SIGTERM', `the shutdown has begun (${describeReason(this.reason)})`));
+
+    // 3. Handlers, phase by phase, higher priorities first. The built-in steps are among them.
+    for (const phase of PHASES) await this.#runPhase(phase);
+
+    // 4. Nobody is left to be told.
+    await this.#closeNotifiers(reporter);
+
+    // 5. What happened, for whoever asks.
+    return this.#report(startedAt, open, registry.begun - begunBefore);
+  }
+
+  /** Leaves out what is left before the interruption of open jobs. */
+  hurry(): void {
+    this.#quick = true;
+    if (this.cursor > PHASE_PRIORITY.deliver) this.#group?.cut();
+  }
+
+  jobBegun(job: JobHandle): void {
+    this.#watchdog?.hold([this.#lastWords(job)]);
+  }
+
+  jobSettled(job: JobHandle): void {
+    this.#watchdog?.settle(job.id);
+  }
+
+  /** One job's report was accepted or given up. */
+  jobReported(outcome: DeliveryOutcome): void {
+    this.#outcomes[outcome] += 1;
+  }
+
+  /** The process is not ended by this run. */
+  release(): void {
+    this.#watchdog?.disarm();
+  }
+
+  async #runPhase(phase: Phase): Promise<void> {
+    const { observers } = this.#parts;
+    const startedMs = this.#budget.elapsedMs();
+    observers.phaseStarted({ phase });
+    for (let group = this.#next(phase); group.length > 0; group = this.#next(phase))
+      await this.#runGroup(group);
+    const durationMs = Math.round(this.#budget.elapsedMs() - startedMs);
+    const report: PhaseReport = Object.freeze({ phase, startedMs: Math.round(startedMs), durationMs });
+    this.#phases.push(report);
+    observers.phaseFinished(report);
+  }
+
+  async #runGroup(group: readonly Subscriber[]): Promise<void> {
+    const priority = (group[0] as Subscriber).priority;
+    this.cursor = priority;
+    const run = this.#phaseRun();
+    const skipped = this.#quick && phaseOf(priority) === 'drain' ? group.filter((one) => !one.essential) : [];
+    for (const subscriber of skipped) this.#handlers.push(skipHandler(subscriber, run));
+    const left = group.filter((one) => !skipped.includes(one));
+    if (left.length === 0) return;
+    this.#group = startGroup(left, this.#budget.remainingMs(this.#reservedAfter(priority)), run);
+    this.#handlers.push(...(await this.#group.reports));
+    this.#group = undefined;
+  }
+
+  /** The next handlers to run in this phase: all of the highest priority that has not begun. */
+  #next(phase: Phase): readonly Subscriber[] {
+    const ahead = this.#ahead().filter(({ priority }) => phaseOf(priority) === phase);
+    const highest = Math.max(...ahead.map(({ priority }) => priority));
+    return ahead.filter(({ priority }) => priority === highest);
+  }
+
+  #ahead(): Subscriber[] {
+    return [...this.#steps, ...this.#parts.subscribers].filter(({ priority }) => priority < this.cursor);
+  }
+
+  /** Handlers of one priority run together, so the largest of their reserves is theirs. */
+  #reservedAfter(priority: number): number {
+    const reserves = new Map<number, number>();
+    const { releaseReserveMs } = this.#parts.config;
+    if (priority > PHASE_PRIORITY.release) reserves.set(PHASE_PRIORITY.release, releaseReserveMs);
+    for (const later of this.#ahead()) {
+      reserves.set(later.priority, Math.max(reserves.get(later.priority) ?? 0, later.reserveMs));
+    }
+    return [...reserves.values()].reduce((sum, ms) => sum + ms, 0);
+  }
+
+  #phaseRun(): PhaseRun {
+    const { config, registry, observers } = this.#parts;
+    return {
+      clock: config.clock,
+      budget: this.#budget,
+      reason: this.reason,
+      openJobs: () => [...registry],
+      started: observers.handlerStarted,
+      finished: observers.handlerFinished,
+    };
+  }
+
+  #armWatchdog(): Watchdog | undefined {
+    const { config, registry, subscribers, log } = this.#parts;
+    const nothingToWaitFor = registry.size === 0 && subscribers.size === 0;
+    // On an injected clock the deadline has no meaning for a thread; a service with nothing to do is gone at once.
+    if (!config.watchdog || config.clock !== systemClock || this.#simulated || nothingToWaitFor)
+      return undefined;
+    try {
+      const watchdog = new Watchdog(
+        this.#budget.remainingMs(),
+        registry.size,
+        this.#parts.instanceId,
+        (error) => log.warn(`the watchdog thread failed: ${messageOf(error)}`),
+      );
+      watchdog.hold([...registry].map((job) => this.#lastWords(job)));
+      return watchdog;
+    } catch (error) {
+      log.warn(`the watchdog thread could not be started: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+
+  #lastWords(job: JobHandle): readonly [string, string] {
+    return [job.id, envelopeJson(this.#parts.reporter.envelopeOf(job, reasonName(this.reason)))];
+  }
+
+  async #closeNotifiers(reporter: Reporter): Promise<void> {
+    const { config } = this.#parts;
+    const time = new AbortController();
+    const closed = reporter.close().then(() => time.abort());
+    await Promise.race([closed, sleep(config.clock, this.#budget.remainingMs(), time.signal)]);
+  }
+
+  #report(startedAt: string, open: number, begun: number): ShutdownReport {
+    const { config, instanceId, errors } = this.#parts;
+    const incomplete = this.#incomplete;
+    const { delivered, rejected } = this.#outcomes;
+    // Whatever has no outcome when the time is up was not taken.
+    const expired = incomplete - delivered - rejected;
+    const jobs = {
+      open,
+      begun,
+      finished: open + begun - incomplete,
+      incomplete,
+      delivered,
+      rejected,
+      expired,
+    };
+    const failed = this.#handlers.some(({ outcome }) => outcome === 'failed' || outcome === 'timed-out');
+    const unclean = failed || rejected + expired > 0 || this.reason.kind === 'error';
+    return Object.freeze({
+      reason: this.reason,
+      service: config.service,
+      instanceId,
+      startedAt,
+      durationMs: Math.round(this.#budget.elapsedMs()),
+      budgetMs: config.budgetMs,
+      exitCode: unclean ? 1 : 0,
+      phases: this.#phases,
+      handlers: this.#handlers,
+      jobs,
+      notifiers: this.#notifiers,
+      errors: errors.map(toError),
+    });
+  }
+}

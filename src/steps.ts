@@ -1,0 +1,91 @@
+import { openShare } from './budget.js';
+import type { ShutdownConfig } from './config.js';
+import { GracefulExit, Interrupt } from './jobs/interrupt.js';
+import type { OpenJobs } from './jobs/registry.js';
+import { INTERRUPT_PRIORITY, PHASE_PRIORITY, type ShutdownHandler, type Subscriber } from './phases.js';
+import { describeReason, reasonName, type ShutdownReason } from './reason.js';
+import type { NotifierReport } from './report.js';
+import type { Reporter } from './reporter.js';
+
+/** What the built-in steps work with. */
+export interface StepParts {
+  readonly config: ShutdownConfig;
+  readonly registry: OpenJobs;
+  readonly reporter: Reporter;
+  /** Nothing is waited for that might still finish by itself. */
+  quick(): boolean;
+  /** The snapshot was taken, with so many jobs in it. */
+  sealed(jobs: number): void;
+  /** Delivery has ended. */
+  delivered(notifiers: readonly NotifierReport[]): void;
+}
+
+/**
+ * The steps every shutdown has, as subscribers like any other:
+ *
+ * ```
+ * 200  finish open jobs      waits for them, as long as the drain lasts
+ * 150  interrupt open jobs   aborts job.signal, waits interruptGraceMs at most
+ * 100  report open jobs      snapshot, envelopes, notifiers
+ * ```
+ */
+export function builtInSteps(parts: StepParts): readonly Subscriber[] {
+  const { config, registry } = parts;
+  return [
+    step('finish open jobs', PHASE_PRIORITY.drain, 0, ({ signal }) => registry.idle(signal)),
+    {
+      ...step('interrupt open jobs', INTERRUPT_PRIORITY, config.interruptGraceMs, interruptJobs(parts)),
+      essential: true,
+    },
+    step('report open jobs', PHASE_PRIORITY.deliver, config.reserveMs, reportJobs(parts)),
+  ];
+}
+
+function step(name: string, priority: number, reserveMs: number, handler: ShutdownHandler): Subscriber {
+  return {
+    name,
+    priority,
+    handler,
+    reserveMs,
+    timeoutMs: undefined,
+    details: undefined,
+    registeredAt: undefined,
+  };
+}
+
+function interruptJobs({ config, registry, quick }: StepParts): ShutdownHandler {
+  return async ({ reason, signal, remainingMs }) => {
+    // The drain may have ended early, while a job was begun late: what is left of it is still theirs.
+    if (!quick()) {
+      const drain = openShare(config.clock, remainingMs() - config.interruptGraceMs, () => undefined);
+      await registry.idle(AbortSignal.any([drain.signal, signal]));
+      drain.release();
+    }
+    if (registry.size === 0) return;
+    registry.interruptAll(interruptFor(reason));
+    await registry.idle(signal);
+  };
+}
+
+// Delivery ends a little before its share does, so that its last outcomes are in the report.
+const SETTLE_MS = 25;
+
+function reportJobs({ registry, reporter, sealed, delivered }: StepParts): ShutdownHandler {
+  return async ({ reason, signal, remainingMs }) => {
+    const jobs = registry.seal();
+    sealed(jobs.length);
+    const occasion = {
+      reason: reasonName(reason),
+      remainingMs: () => Math.max(0, remainingMs() - SETTLE_MS),
+      signal,
+    };
+    delivered((await reporter.report(jobs, occasion)).notifiers);
+  };
+}
+
+/** SIGINT is a plain Interrupt; whatever is no signal aborts like the one that says so, SIGABRT. */
+function interruptFor(reason: ShutdownReason): Interrupt {
+  if (reason.kind !== 'signal')
+    return new GracefulExit('SIGABRT', `interrupted by the shutdown (${describeReason(reason)})`);
+  return reason.signal === 'SIGINT' ? new Interrupt('SIGINT') : new GracefulExit(reason.signal);
+}

@@ -1,0 +1,47 @@
+import type { ProcessLike } from '../process-like.js';
+
+/** What a signal does to a bus. */
+export interface SignalActions {
+  /** Whether a shutdown is under way. */
+  stopping(): boolean;
+  /** Begins it. */
+  begin(signal: NodeJS.Signals): void;
+  /** Leaves out what is left of intake and drain. */
+  hurry(): void;
+  /** Ends the process now with that exit code. */
+  force(code: number): void;
+  /** Says why a signal had no effect. */
+  ignored(signal: NodeJS.Signals, why: string): void;
+}
+
+/**
+ * Listens for signals; other listeners of the process stay as they are.
+ *
+ * ```
+ *            running          stopping
+ * SIGTERM    begin            ignored: platforms repeat it
+ * SIGHUP     begin            ignored
+ * SIGINT     begin            first: ignored · second: force, 130
+ * SIGQUIT    begin, quick     hurry
+ * ```
+ * @returns its undo.
+ */
+export function listenForSignals(
+  host: ProcessLike,
+  signals: readonly NodeJS.Signals[],
+  actions: SignalActions,
+): () => void {
+  let interrupts = 0;
+  const listener = (signal: NodeJS.Signals) => {
+    if (signal === 'SIGINT') interrupts += 1;
+    if (!actions.stopping()) actions.begin(signal);
+    else if (signal === 'SIGQUIT') actions.hurry();
+    else if (signal !== 'SIGINT') actions.ignored(signal, 'the shutdown is under way');
+    else if (interrupts >= 2) actions.force(130);
+    else actions.ignored(signal, 'the shutdown is under way; once more ends it by force');
+  };
+  for (const signal of signals) host.on(signal, listener);
+  return () => {
+    for (const signal of signals) host.off(signal, listener);
+  };
+}
