@@ -31,9 +31,8 @@ export interface Budget {
   remainingMs(reservedMs?: number): number;
 }
 
-/** Starts the budget: its deadline never moves again. */
-export function startBudget(clock: Clock, budgetMs: number): Budget {
-  const startedAt = clock.now();
+/** Fixes the deadline, `budgetMs` after `startedAt` on that clock: it never moves again. */
+export function startBudget(clock: Clock, budgetMs: number, startedAt: number): Budget {
   const deadlineAt = startedAt + budgetMs;
   return {
     startedAt,

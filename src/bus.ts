@@ -1,8 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { resolveConfig, type ShutdownBusOptions, type ShutdownConfig } from './config.js';
 import { messageOf, ShutdownError, toError } from './errors.js';
 import type { ShutdownEvents } from './events.js';
-import { endProcess, enterShutdown, flushOutput, leaveShutdown } from './exit.js';
+import { endProcess, flushOutput } from './exit.js';
 import type { JobRegistry } from './jobs/job.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import { OpenJobs } from './jobs/registry.js';
@@ -10,11 +9,10 @@ import { createInstanceLogger, type Logger } from './logger.js';
 import { requirePackages } from './notifier-loader.js';
 import { ObservedEmitter } from './observers.js';
 import type { ShutdownHandler, SubscribeOptions, Subscriber } from './phases.js';
-import { describeReason, reasonName, type ShutdownReason } from './reason.js';
+import { reasonName, type ShutdownReason } from './reason.js';
 import type { ShutdownReport } from './report.js';
-import { logHandler, logReport } from './report-log.js';
 import { Reporter } from './reporter.js';
-import { ShutdownRun } from './shutdown.js';
+import type { ShutdownParts, ShutdownRun } from './shutdown.js';
 import { createSubscriber } from './subscriber.js';
 import { installTriggers } from './triggers/index.js';
 
@@ -30,7 +28,7 @@ export type ShutdownState = 'running' | 'stopping' | 'stopped';
  */
 export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disposable {
   /** 12 hex digits, new for each bus; in every log line and envelope. */
-  readonly instanceId = randomBytes(6).toString('hex');
+  readonly instanceId = Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString('hex');
   /** The open jobs. */
   readonly jobs: JobRegistry;
   /** Every setting with its value. */
@@ -45,6 +43,9 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   #report: Promise<ShutdownReport> | undefined = undefined;
   #uninstall: (() => void) | undefined = undefined;
   #simulated = false;
+  #hurried = false;
+  /** What only a shutdown needs, loaded in the background so that neither the import nor the budget pays for it. */
+  readonly #machinery = import('./shutdown.js');
   #disposed = false;
 
   /** @throws {ShutdownError} `INVALID_OPTION`, `INVALID_ENVIRONMENT`, `PACKAGE_MISSING`: all that is wrong at once. */
@@ -153,19 +154,19 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   }
 
   async #shutDown(reason: ShutdownReason): Promise<ShutdownReport> {
-    const { config } = this;
     this.#state = 'stopping';
+    const triggeredAt = this.config.clock.now();
+    const { enterShutdown, leaveShutdown, ShutdownRun } = await this.#machinery;
     enterShutdown(this.instanceId);
-    if (reason.kind === 'error') this.#log.error(`${describeReason(reason)} ${stackOf(reason.error)}`);
-    const run = new ShutdownRun(this.#parts(), reason, this.#simulated);
+    const run = new ShutdownRun(this.#parts(), reason, triggeredAt);
     this.#run = run;
+    if (this.#hurried) run.hurry();
     const report = await run.run();
     this.#state = 'stopped';
-    logReport(this.#log, report);
     this.#speakLast(reasonName(reason));
     this.emit('stopped', report);
     const code = leaveShutdown(this.instanceId, report.exitCode);
-    if (config.exit === false || this.#simulated) run.release();
+    if (this.config.exit === false || this.#simulated) run.release();
     else if (code !== undefined) void this.#leave(run, code);
     return report;
   }
@@ -179,6 +180,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   }
 
   #hurry(): void {
+    this.#hurried = true;
     this.#log.info('SIGQUIT: the rest of the drain is left out');
     this.#run?.hurry();
   }
@@ -198,7 +200,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     for (const job of jobs) this.#registry.forget(job);
   }
 
-  #parts() {
+  #parts(): ShutdownParts {
     return {
       config: this.config,
       instanceId: this.instanceId,
@@ -207,22 +209,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       log: this.#log,
       subscribers: this.#subscribers,
       errors: this.#errors,
-      observers: {
-        stopping: (event: ShutdownEvents['stopping'][0]) => {
-          const { reason, budgetMs, openJobs } = event;
-          this.#log.info(`stopping: ${describeReason(reason)}, ${openJobs} jobs open, budget ${budgetMs} ms`);
-          this.emit('stopping', event);
-        },
-        phaseStarted: (event: ShutdownEvents['phase-started'][0]) => void this.emit('phase-started', event),
-        phaseFinished: (event: ShutdownEvents['phase-finished'][0]) =>
-          void this.emit('phase-finished', event),
-        handlerStarted: (event: ShutdownEvents['handler-started'][0]) =>
-          void this.emit('handler-started', event),
-        handlerFinished: (event: ShutdownEvents['handler-finished'][0]) => {
-          logHandler(this.#log, event);
-          this.emit('handler-finished', event);
-        },
-      },
+      simulated: this.#simulated,
+      emit: this.emit.bind(this) as ShutdownParts['emit'],
     };
   }
 
@@ -268,8 +256,4 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#errors.push(new Error(`${what}: ${messageOf(error)}`, { cause: toError(error) }));
     this.#log.error(`${what}: ${messageOf(error)}`);
   }
-}
-
-function stackOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? '') : '';
 }

@@ -14,7 +14,7 @@ import { type Logger, stderrLogger } from './logger.js';
 import type { Notifier } from './notifier.js';
 import { budgetOf, detectPlatform, PLATFORMS, type Platform, type PlatformName } from './platform.js';
 import type { ProcessLike } from './process-like.js';
-import { createSerialiser } from './safe-json.js';
+import { isRedactionPath } from './safe-json.js';
 import type { JobStore } from './store.js';
 import type { MemoryWatchOptions } from './triggers/memory.js';
 
@@ -157,7 +157,7 @@ function resolveShares(
   const reserved = shares.reserveMs + shares.releaseReserveMs + shares.interruptGraceMs;
   if (reserved <= budgetMs) return shares;
   throw new ShutdownError(
-    'INVALID_OPTION',
+    codeOf(options),
     `the reserves do not fit into the budget: reserveMs ${shares.reserveMs} + releaseReserveMs ` +
       `${shares.releaseReserveMs} + interruptGraceMs ${shares.interruptGraceMs} = ${reserved} ms of budgetMs ` +
       `${budgetMs}; make them smaller, or the budget larger (options or SHUTDOWN_BUDGET_MS, SHUTDOWN_RESERVE_MS)`,
@@ -175,9 +175,16 @@ function resolveReadinessDelay(
   if (chosen === undefined) return Math.min(platform.readinessDelayMs, Math.floor(free / 2));
   if (chosen <= free) return chosen;
   throw new ShutdownError(
-    'INVALID_OPTION',
+    codeOf(options),
     `readinessDelayMs ${chosen} is longer than the ${free} ms that the reserves leave of budgetMs ${shares.budgetMs}`,
   );
+}
+
+/** Whom to blame when numbers do not fit together: the options, or the environment when no option says anything. */
+function codeOf(options: ShutdownBusOptions): 'INVALID_OPTION' | 'INVALID_ENVIRONMENT' {
+  const { budgetMs, reserveMs, releaseReserveMs, interruptGraceMs, readinessDelayMs } = options;
+  const given = [budgetMs, reserveMs, releaseReserveMs, interruptGraceMs, readinessDelayMs];
+  return given.some((ms) => ms !== undefined) ? 'INVALID_OPTION' : 'INVALID_ENVIRONMENT';
 }
 
 function checkOptions(options: ShutdownBusOptions): void {
@@ -244,12 +251,9 @@ function checkMode(mode: unknown): Problem {
 
 function checkRedact(paths: unknown): Problem {
   if (paths === undefined) return undefined;
-  try {
-    createSerialiser(paths as string[]);
-    return undefined;
-  } catch (error) {
-    return `redact has a path that is not usable (${messageOf(error)}), allowed: paths such as 'user.password', '*.token'`;
-  }
+  const wrong = Array.isArray(paths) ? paths.find((path) => !isRedactionPath(path)) : paths;
+  if (wrong === undefined) return undefined;
+  return `redact has ${show(wrong)}, allowed: a list of paths such as 'user.password', '*.token', 'cards[*].number'`;
 }
 
 function checkMemory(memory: MemoryWatchOptions | false | undefined): Problem {

@@ -3,6 +3,7 @@ import { type Clock, sleep } from './clock.js';
 import { type Envelope, envelopeJson, truncateEnvelope } from './envelope.js';
 import { messageOf, ShutdownError, toError } from './errors.js';
 import type { Notifier, Receipt } from './notifier.js';
+import { matchReceipts, retryableReceipts } from './receipts.js';
 import type { DeliveryOutcome, NotifierReport } from './report.js';
 
 /** The pauses between attempts of one batch: doubled each time, spread by half. */
@@ -25,15 +26,6 @@ export interface LanePlan {
   readonly onError?: (notifier: string, error: Error, attempt: number) => void;
 }
 
-/** One notifier's way through its envelopes. */
-export interface Lane {
-  /** Settles when every envelope has its outcome. */
-  run(): Promise<void>;
-  /** Time is up: what has no outcome yet is `expired`. */
-  expire(): void;
-  report(): NotifierReport;
-}
-
 interface Batch {
   readonly indexes: readonly number[];
   readonly attempt: number;
@@ -42,7 +34,7 @@ interface Batch {
 }
 
 /**
- * Cuts the envelopes at `indexes` into batches and keeps `maxConcurrency` of them under way:
+ * One notifier's way through its envelopes: cuts them into batches and keeps `maxConcurrency` of them under way.
  *
  * ```
  * fresh ──▶ call ──▶ delivered | rejected ──▶ onOutcome(index, …)
@@ -50,168 +42,206 @@ interface Batch {
  *   └ later ◀┘ retryable: after a pause · refused as a whole: each half at once
  * ```
  */
-export function createLane(
-  notifier: Notifier,
-  envelopes: readonly Envelope[],
-  indexes: readonly number[],
-  plan: LanePlan,
-  onOutcome: (index: number, outcome: DeliveryOutcome) => void,
-): Lane {
-  const { clock } = plan;
-  const counts = { delivered: 0, rejected: 0, expired: 0 };
-  const errors = new Map<string, number>();
-  const unsettled = new Set(indexes);
-  const later: Batch[] = [];
-  const end = new AbortController();
-  const size = Math.max(1, notifier.maxBatchSize ?? 1);
-  const bytes = notifier.maxBatchBytes ?? Number.POSITIVE_INFINITY;
-  let position = 0;
-  let attempts = 0;
-  let divisions = 0;
-  let wake = () => {};
+export class DeliveryLane {
+  readonly #notifier: Notifier;
+  readonly #envelopes: readonly Envelope[];
+  readonly #indexes: readonly number[];
+  readonly #plan: LanePlan;
+  readonly #onOutcome: (index: number, outcome: DeliveryOutcome) => void;
+  readonly #batchBytes: number;
+  readonly #counts = { delivered: 0, rejected: 0, expired: 0 };
+  readonly #errors = new Map<string, number>();
+  readonly #unsettled: Set<number>;
+  readonly #end = new AbortController();
+  /** Batches that wait for another attempt. */
+  readonly #later: Batch[] = [];
+  /** The first envelope that was in no batch yet. */
+  #position = 0;
+  #attempts = 0;
+  #divisions = 0;
+  #wakers: (() => void)[] = [];
 
-  function settle(index: number, outcome: DeliveryOutcome): void {
-    if (!unsettled.delete(index)) return;
-    counts[outcome] += 1;
-    onOutcome(index, outcome);
+  /** @param indexes which of `envelopes` are this lane's. */
+  constructor(
+    notifier: Notifier,
+    envelopes: readonly Envelope[],
+    indexes: readonly number[],
+    plan: LanePlan,
+    onOutcome: (index: number, outcome: DeliveryOutcome) => void,
+  ) {
+    this.#notifier = notifier;
+    this.#envelopes = envelopes;
+    this.#indexes = indexes;
+    this.#plan = plan;
+    this.#onOutcome = onOutcome;
+    this.#batchBytes = notifier.maxBatchBytes ?? Number.POSITIVE_INFINITY;
+    this.#unsettled = new Set(indexes);
   }
 
-  function freshBatch(): Batch | undefined {
-    const batch: number[] = [];
-    let total = 0;
-    while (position < indexes.length && batch.length < size) {
-      const index = indexes[position] as number;
-      const length = bytes === Number.POSITIVE_INFINITY ? 0 : sizeOf(envelopes[index] as Envelope, bytes);
-      if (batch.length > 0 && total + length > bytes) break;
-      batch.push(index);
-      total += length;
-      position += 1;
+  /** Settles when every envelope has its outcome, at the latest one turn after `expire`. */
+  async run(): Promise<void> {
+    const workers = Math.max(1, this.#notifier.maxConcurrency ?? DEFAULT_CONCURRENCY);
+    const done = Promise.all(Array.from({ length: workers }, () => this.#work()));
+    await Promise.race([done, oneTurnAfter(this.#end.signal)]);
+    for (const index of [...this.#unsettled]) this.#settle(index, 'expired');
+  }
+
+  /** Time is up: what has no outcome yet is `expired`. */
+  expire(): void {
+    this.#end.abort();
+  }
+
+  report(): NotifierReport {
+    const errors = [...this.#errors].map(([message, count]) => ({ message, count }));
+    return { notifier: this.#notifier.name, ...this.#counts, attempts: this.#attempts, errors };
+  }
+
+  async #work(): Promise<void> {
+    while (this.#unsettled.size > 0 && !this.#end.signal.aborted) {
+      const batch = this.#dueBatch() ?? this.#freshBatch();
+      if (batch) await this.#attempt(batch);
+      else await this.#untilSomethingIsDue();
     }
-    return batch.length === 0 ? undefined : { indexes: batch, attempt: 1, dueAt: 0 };
+    this.#wake();
   }
 
-  function nextBatch(): Batch | undefined {
-    const now = clock.now();
-    const due = later.findIndex((batch) => batch.dueAt <= now);
-    return due >= 0 ? later.splice(due, 1)[0] : freshBatch();
+  #dueBatch(): Batch | undefined {
+    const now = this.#plan.clock.now();
+    const due = this.#later.findIndex((batch) => batch.dueAt <= now);
+    return due < 0 ? undefined : this.#later.splice(due, 1)[0];
   }
 
-  async function work(): Promise<void> {
-    while (unsettled.size > 0 && !end.signal.aborted) {
-      const batch = nextBatch();
-      if (batch) await attempt(batch);
-      else await untilSomethingIsDue();
-    }
-    wake();
-  }
-
-  // Either a pause ends, or a call of another worker does and leaves something to do again.
-  async function untilSomethingIsDue(): Promise<void> {
-    const changed = new AbortController();
-    const before = wake;
-    wake = () => {
-      changed.abort();
-      before();
-    };
-    const soonest = Math.min(...later.map((batch) => batch.dueAt));
-    const signal = AbortSignal.any([changed.signal, end.signal]);
-    if (soonest === Number.POSITIVE_INFINITY) await aborted(signal);
-    else await sleep(clock, soonest - clock.now(), signal);
-  }
-
-  async function attempt(batch: Batch): Promise<void> {
-    attempts += 1;
-    const sent = batch.indexes.map((index) => fitted(envelopes[index] as Envelope, bytes));
-    const receipts = await callOnce(sent, batch.attempt);
-    if (end.signal.aborted && unsettled.size === 0) return;
-    const again: number[] = [];
-    let retryAfterMs = 0;
-    const refusedWhole =
-      batch.indexes.length > 1 && receipts.every((one) => one.status === 'rejected' && one.divisible);
-    for (const [position, receipt] of receipts.entries()) {
-      const index = batch.indexes[position] as number;
-      if (receipt.status === 'delivered') {
-        divisions = 0;
-        settle(index, 'delivered');
-        continue;
+  #freshBatch(): Batch | undefined {
+    const size = Math.max(1, this.#notifier.maxBatchSize ?? 1);
+    const indexes: number[] = [];
+    for (let bytes = 0; this.#position < this.#indexes.length && indexes.length < size; this.#position += 1) {
+      const index = this.#indexes[this.#position] as number;
+      if (this.#batchBytes < Number.POSITIVE_INFINITY) {
+        bytes += sizeOf(this.#fitted(index));
+        if (indexes.length > 0 && bytes > this.#batchBytes) break;
       }
-      if (position === 0 || receipt.error !== lastError(receipts, position))
-        noteError(receipt.error, batch.attempt);
-      if (receipt.status === 'retryable') {
-        again.push(index);
-        retryAfterMs = Math.max(retryAfterMs, receipt.retryAfterMs ?? 0);
-      } else if (!refusedWhole || divisions >= MOST_DIVISIONS) settle(index, 'rejected');
+      indexes.push(index);
     }
-    if (refusedWhole && divisions < MOST_DIVISIONS) divide(batch);
-    if (again.length > 0) postpone(again, batch.attempt, retryAfterMs);
-    wake();
-    wake = () => {};
+    return indexes.length === 0 ? undefined : { indexes, attempt: 1, dueAt: 0 };
   }
 
-  function divide({ indexes: whole, attempt: number }: Batch): void {
-    divisions += 1;
-    const middle = Math.ceil(whole.length / 2);
-    for (const half of [whole.slice(0, middle), whole.slice(middle)]) {
-      later.push({ indexes: half, attempt: number + 1, dueAt: 0 });
-    }
+  async #attempt(batch: Batch): Promise<void> {
+    this.#attempts += 1;
+    const sent = batch.indexes.map((index) => this.#fitted(index));
+    const receipts = await this.#call(sent, batch.attempt);
+    this.#noteErrors(receipts, batch.attempt);
+    if (receipts.some(({ status }) => status === 'delivered')) this.#divisions = 0;
+    if (this.#isDivisible(batch, receipts)) this.#divide(batch);
+    else this.#sort(batch, receipts);
+    this.#wake();
   }
 
-  function postpone(again: readonly number[], attempt: number, retryAfterMs: number): void {
-    const pause = Math.max(retryAfterMs, backOffMs(attempt, plan.random()));
-    // The far end wants to be left alone for longer than there is: nothing is gained by waiting for the end.
-    if (retryAfterMs > 0 && pause >= plan.remainingMs()) for (const index of again) settle(index, 'expired');
-    else later.push({ indexes: again, attempt: attempt + 1, dueAt: clock.now() + pause });
-  }
-
-  async function callOnce(sent: readonly Envelope[], attempt: number): Promise<readonly Receipt[]> {
-    const left = plan.remainingMs();
+  /** One call of the notifier, bounded, as one receipt an envelope. */
+  async #call(sent: readonly Envelope[], attempt: number): Promise<readonly Receipt[]> {
+    const { clock, remainingMs } = this.#plan;
+    const { name } = this.#notifier;
+    const left = remainingMs();
     const ms = Math.max(Math.min(left, SHORTEST_ATTEMPT_MS), left / 2);
-    const share = openShare(clock, ms, () =>
-      failed(`${notifier.name} did not answer in ${Math.round(ms)} ms`),
-    );
-    const stop = () => share.end(failed(`${notifier.name} did not answer before the deadline`));
-    end.signal.addEventListener('abort', stop, { once: true });
-    if (end.signal.aborted) stop();
+    const share = openShare(clock, ms, () => failed(`${name} did not answer in ${Math.round(ms)} ms`));
+    const stop = () => share.end(failed(`${name} did not answer before the deadline`));
+    this.#end.signal.addEventListener('abort', stop, { once: true });
     try {
-      const call = (async () => notifier.deliver(sent, { signal: share.signal, attempt }))();
-      const receipts = await Promise.race([
-        call,
-        aborted(share.signal).then(() => sleep(clock, SETTLE_GRACE_MS)),
-      ]);
+      const call = (async () => this.#notifier.deliver(sent, { signal: share.signal, attempt }))();
+      const abandoned = aborted(share.signal).then(() => sleep(clock, SETTLE_GRACE_MS));
+      const receipts = await Promise.race([call, abandoned]);
       return receipts
-        ? matched(receipts, sent, notifier.name)
-        : allRetryable(sent, toError(share.signal.reason));
+        ? matchReceipts(receipts, sent, name)
+        : retryableReceipts(sent, toError(share.signal.reason));
     } catch (error) {
-      return allRetryable(sent, toError(error));
+      return retryableReceipts(sent, toError(error));
     } finally {
       share.release();
-      end.signal.removeEventListener('abort', stop);
+      this.#end.signal.removeEventListener('abort', stop);
     }
   }
 
-  function noteError(error: Error, attempt: number): void {
-    const message = messageOf(error);
-    const known = errors.get(message);
-    if (known !== undefined || errors.size < MOST_ERRORS) errors.set(message, (known ?? 0) + 1);
-    if (known === undefined) plan.onError?.(notifier.name, error, attempt);
+  /** Delivered and rejected envelopes are settled; the others wait for their next attempt. */
+  #sort({ indexes, attempt }: Batch, receipts: readonly Receipt[]): void {
+    const again: number[] = [];
+    let retryAfterMs = 0;
+    for (const [position, receipt] of receipts.entries()) {
+      const index = indexes[position] as number;
+      if (receipt.status !== 'retryable') {
+        this.#settle(index, receipt.status);
+        continue;
+      }
+      again.push(index);
+      retryAfterMs = Math.max(retryAfterMs, receipt.retryAfterMs ?? 0);
+    }
+    if (again.length > 0) this.#postpone(again, attempt, retryAfterMs);
   }
 
-  return {
-    async run() {
-      const workers = Math.max(1, notifier.maxConcurrency ?? DEFAULT_CONCURRENCY);
-      await Promise.race([Promise.all(Array.from({ length: workers }, work)), settledAfter(end.signal)]);
-      for (const index of [...unsettled]) settle(index, 'expired');
-    },
-    expire() {
-      end.abort();
-    },
-    report: () => ({
-      notifier: notifier.name,
-      ...counts,
-      attempts,
-      errors: [...errors].map(([message, count]) => ({ message, count })),
-    }),
-  };
+  #postpone(indexes: readonly number[], attempt: number, retryAfterMs: number): void {
+    const { clock, random, remainingMs } = this.#plan;
+    // The far end wants to be left alone for longer than there is: nothing is gained by waiting for the end.
+    if (retryAfterMs > 0 && retryAfterMs >= remainingMs()) {
+      for (const index of indexes) this.#settle(index, 'expired');
+      return;
+    }
+    const pause = Math.max(retryAfterMs, backOffMs(attempt, random()));
+    this.#later.push({ indexes, attempt: attempt + 1, dueAt: clock.now() + pause });
+  }
+
+  /** The far end refused a batch as a whole: perhaps for one envelope's sake. */
+  #isDivisible({ indexes }: Batch, receipts: readonly Receipt[]): boolean {
+    const refused = receipts.every((receipt) => receipt.status === 'rejected' && receipt.divisible);
+    return refused && indexes.length > 1 && this.#divisions < MOST_DIVISIONS;
+  }
+
+  #divide({ indexes, attempt }: Batch): void {
+    this.#divisions += 1;
+    const middle = Math.ceil(indexes.length / 2);
+    for (const half of [indexes.slice(0, middle), indexes.slice(middle)]) {
+      this.#later.push({ indexes: half, attempt: attempt + 1, dueAt: 0 });
+    }
+  }
+
+  #settle(index: number, outcome: DeliveryOutcome): void {
+    if (!this.#unsettled.delete(index)) return;
+    this.#counts[outcome] += 1;
+    this.#onOutcome(index, outcome);
+  }
+
+  /** The envelope as this notifier takes it: without its payload when it is too large. */
+  #fitted(index: number): Envelope {
+    const envelope = this.#envelopes[index] as Envelope;
+    if (this.#batchBytes === Number.POSITIVE_INFINITY) return envelope;
+    return sizeOf(envelope) <= this.#batchBytes ? envelope : truncateEnvelope(envelope);
+  }
+
+  #noteErrors(receipts: readonly Receipt[], attempt: number): void {
+    const errors = new Set(
+      receipts.map((receipt) => (receipt.status === 'delivered' ? undefined : receipt.error)),
+    );
+    for (const error of errors) {
+      if (error === undefined) continue;
+      const message = messageOf(error);
+      const known = this.#errors.get(message);
+      if (known === undefined) this.#plan.onError?.(this.#notifier.name, error, attempt);
+      if (known !== undefined || this.#errors.size < MOST_ERRORS) this.#errors.set(message, (known ?? 0) + 1);
+    }
+  }
+
+  /** Either a pause ends, or a call of another worker does and leaves something to do again. */
+  async #untilSomethingIsDue(): Promise<void> {
+    const changed = new AbortController();
+    this.#wakers.push(() => changed.abort());
+    const signal = AbortSignal.any([changed.signal, this.#end.signal]);
+    const soonest = Math.min(...this.#later.map(({ dueAt }) => dueAt));
+    if (soonest === Number.POSITIVE_INFINITY) await aborted(signal);
+    else await sleep(this.#plan.clock, soonest - this.#plan.clock.now(), signal);
+  }
+
+  #wake(): void {
+    const wakers = this.#wakers;
+    this.#wakers = [];
+    for (const waker of wakers) waker();
+  }
 }
 
 /** The pause after attempt `attempt` failed, in milliseconds; `random` from 0 up to 1. */
@@ -220,39 +250,8 @@ export function backOffMs(attempt: number, random: number): number {
   return full / 2 + (full / 2) * random;
 }
 
-function sizeOf(envelope: Envelope, limit: number): number {
-  const length = Buffer.byteLength(envelopeJson(envelope));
-  return length > limit ? Buffer.byteLength(envelopeJson(truncateEnvelope(envelope))) : length;
-}
-
-function fitted(envelope: Envelope, limit: number): Envelope {
-  const fits = limit === Number.POSITIVE_INFINITY || Buffer.byteLength(envelopeJson(envelope)) <= limit;
-  return fits ? envelope : truncateEnvelope(envelope);
-}
-
-/** One receipt an envelope, in order, whatever the notifier answered. */
-function matched(receipts: readonly Receipt[], sent: readonly Envelope[], name: string): readonly Receipt[] {
-  const list = Array.isArray(receipts) ? (receipts as readonly (Receipt | undefined)[]) : [];
-  const inOrder = list.length === sent.length && sent.every(({ id }, index) => list[index]?.id === id);
-  const byId = inOrder ? undefined : new Map(list.map((receipt) => [receipt?.id, receipt]));
-  return sent.map((envelope, index) => {
-    const receipt = byId ? byId.get(envelope.id) : list[index];
-    if (receipt && isReceipt(receipt)) return receipt;
-    return { id: envelope.id, status: 'retryable', error: failed(`${name} gave no receipt for an envelope`) };
-  });
-}
-
-function isReceipt({ status }: Receipt): boolean {
-  return status === 'delivered' || status === 'retryable' || status === 'rejected';
-}
-
-function allRetryable(sent: readonly Envelope[], error: Error): readonly Receipt[] {
-  return sent.map(({ id }) => ({ id, status: 'retryable', error }));
-}
-
-function lastError(receipts: readonly Receipt[], position: number): Error | undefined {
-  const receipt = receipts[position - 1];
-  return receipt && receipt.status !== 'delivered' ? receipt.error : undefined;
+function sizeOf(envelope: Envelope): number {
+  return Buffer.byteLength(envelopeJson(envelope));
 }
 
 function failed(message: string): ShutdownError {
@@ -266,8 +265,8 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** One turn after the abort: calls that settle on it still count. */
-async function settledAfter(signal: AbortSignal): Promise<void> {
+/** Calls that settle on the abort still count. */
+async function oneTurnAfter(signal: AbortSignal): Promise<void> {
   await aborted(signal);
   await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 }

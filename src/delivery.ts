@@ -1,5 +1,5 @@
 import { type Clock, sleep } from './clock.js';
-import { createLane, type Lane } from './delivery-lane.js';
+import { DeliveryLane } from './delivery-lane.js';
 import type { Envelope } from './envelope.js';
 import type { JobDelivery } from './events.js';
 import type { Notifier } from './notifier.js';
@@ -51,13 +51,14 @@ async function fanOut(envelopes: readonly Envelope[], plan: DeliveryPlan): Promi
   if (notifiers.length === 0) for (const index of envelopes.keys()) tell(index);
 
   const everything = [...envelopes.keys()];
-  const lanes = notifiers.map((notifier) =>
-    createLane(notifier, envelopes, everything, plan, (index, outcome) => {
-      (byNotifier[index] as Record<string, DeliveryOutcome>)[notifier.name] = outcome;
-      outcomes[index] = worse(outcomes[index] as DeliveryOutcome, outcome);
-      waiting[index] = (waiting[index] as number) - 1;
-      if (waiting[index] === 0) tell(index);
-    }),
+  const lanes = notifiers.map(
+    (notifier) =>
+      new DeliveryLane(notifier, envelopes, everything, plan, (index, outcome) => {
+        (byNotifier[index] as Record<string, DeliveryOutcome>)[notifier.name] = outcome;
+        outcomes[index] = worse(outcomes[index] as DeliveryOutcome, outcome);
+        waiting[index] = (waiting[index] as number) - 1;
+        if (waiting[index] === 0) tell(index);
+      }),
   );
   await Promise.all(lanes.map((lane) => runUntil(lane, plan, plan.remainingMs())));
   return { outcomes, notifiers: lanes.map((lane) => lane.report()) };
@@ -72,7 +73,7 @@ async function failOver(envelopes: readonly Envelope[], plan: DeliveryPlan): Pro
   for (const [position, notifier] of plan.notifiers.entries()) {
     if (left.length === 0) break;
     const refused: number[] = [];
-    const lane = createLane(notifier, envelopes, left, plan, (index, outcome) => {
+    const lane = new DeliveryLane(notifier, envelopes, left, plan, (index, outcome) => {
       (byNotifier[index] as Record<string, DeliveryOutcome>)[notifier.name] = outcome;
       outcomes[index] = outcome;
       if (outcome === 'delivered') tell(index);
@@ -88,7 +89,7 @@ async function failOver(envelopes: readonly Envelope[], plan: DeliveryPlan): Pro
 }
 
 /** Runs a lane, and closes it when its time is up or the plan is aborted. */
-async function runUntil(lane: Lane, plan: DeliveryPlan, ms: number): Promise<void> {
+async function runUntil(lane: DeliveryLane, plan: DeliveryPlan, ms: number): Promise<void> {
   const time = new AbortController();
   const stop = () => time.abort();
   plan.signal?.addEventListener('abort', stop, { once: true });

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { DeliveryMode } from './delivery.js';
 import { messageOf, ShutdownError } from './errors.js';
+import { isRedactionPath } from './safe-json.js';
 import type { MemoryWatchOptions } from './triggers/memory.js';
 
 /** The notifiers that can be named in `SHUTDOWN_NOTIFIERS`. */
@@ -67,7 +68,7 @@ export function readEnvironment(env: Environment): EnvironmentSettings {
     readinessDelayMs: reader.milliseconds('READINESS_DELAY_MS', 0),
     signals: reader.signals(),
     deliveryMode: reader.choice('DELIVERY_MODE', ['all', 'failover'] as const),
-    redact: reader.list('REDACT'),
+    redact: reader.redact(),
     memory: reader.memory(),
     notifiers: reader.notifiers(),
     unknown: Object.keys(env).filter((name) => looksLikeOurs(name)),
@@ -138,6 +139,13 @@ class EnvironmentReader {
       wrong.join(','),
       `signals that can be caught, such as ${DEFAULT_SIGNALS.join(',')}`,
     );
+  }
+
+  redact(): string[] | undefined {
+    const paths = this.list('REDACT');
+    const wrong = paths?.filter((path) => !isRedactionPath(path)) ?? [];
+    if (wrong.length === 0) return paths;
+    return this.bad('REDACT', wrong.join(','), 'paths such as user.password,*.token,cards[*].number');
   }
 
   memory(): MemoryWatchOptions | undefined {

@@ -12,9 +12,14 @@ export const stderrLogger: Logger = {
   error: (line) => void process.stderr.write(`${line}\n`),
 };
 
+/** How every line of one bus begins: with the instance's id. */
+export function logPrefix(service: string, instanceId: string): string {
+  return `shutdown-bus ${instanceId} ${service}: `;
+}
+
 /** Wraps a logger so that every line starts with the instance's id, stays one line, and a logger that throws disturbs nothing. */
 export function createInstanceLogger(logger: Logger, service: string, instanceId: string): Logger {
-  const prefix = `shutdown-bus ${instanceId} ${service}: `;
+  const prefix = logPrefix(service, instanceId);
   const guarded = (level: keyof Logger) => (line: string) => {
     try {
       logger[level](prefix + line.replace(/\s*\n\s*/g, ' '));

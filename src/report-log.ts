@@ -1,6 +1,14 @@
+import type { ShutdownStopping } from './events.js';
 import type { Logger } from './logger.js';
 import { describeReason } from './reason.js';
 import type { HandlerReport, ShutdownReport } from './report.js';
+
+/** The trigger, and what it finds. A fatal error with its stack. */
+export function logStopping(log: Logger, { reason, budgetMs, openJobs }: ShutdownStopping): void {
+  log.info(`stopping: ${describeReason(reason)}, ${openJobs} jobs open, budget ${budgetMs} ms`);
+  if (reason.kind === 'error' && reason.error instanceof Error)
+    log.error(`${reason.origin}: ${reason.error.stack}`);
+}
 
 /** One line for a handler that did not simply succeed. */
 export function logHandler(log: Logger, { name, outcome, durationMs, error }: HandlerReport): void {

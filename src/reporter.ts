@@ -1,5 +1,5 @@
 import type { ShutdownConfig } from './config.js';
-import { type DeliveryResult, deliverEnvelopes } from './delivery.js';
+import type { DeliveryPlan, DeliveryResult } from './delivery.js';
 import { createEnvelope, type Envelope, envelopeJson } from './envelope.js';
 import { messageOf } from './errors.js';
 import type { JobDelivery } from './events.js';
@@ -8,7 +8,7 @@ import { writeLastResort } from './last-resort.js';
 import type { Logger } from './logger.js';
 import type { Notifier } from './notifier.js';
 import { loadNotifier } from './notifier-loader.js';
-import { createSerialiser } from './safe-json.js';
+import { createSerialiser, loadSerialisers } from './safe-json.js';
 
 /** What the reporter needs from its bus. */
 export interface ReporterHost {
@@ -32,7 +32,7 @@ export interface ReportOccasion {
 export class Reporter {
   readonly #host: ReporterHost;
   readonly #serialise: (value: unknown) => string;
-  #notifiers: Promise<readonly Notifier[]> | undefined;
+  #loaded: Promise<Loaded> | undefined;
 
   constructor(host: ReporterHost) {
     this.#host = host;
@@ -41,7 +41,7 @@ export class Reporter {
 
   /** Loads the notifiers and warms them up in the background, so that the budget pays for neither. */
   async warmUp(): Promise<void> {
-    const notifiers = await this.#load();
+    const { notifiers } = await this.#load();
     await Promise.all(
       notifiers.map(async (notifier) => {
         try {
@@ -56,10 +56,11 @@ export class Reporter {
   /** Reports these jobs until all are accepted or the time is up. Never throws. */
   async report(jobs: readonly JobHandle[], occasion: ReportOccasion): Promise<DeliveryResult> {
     if (jobs.length === 0) return { outcomes: [], notifiers: [] };
-    const byEnvelope = new Map(jobs.map((job) => [this.envelopeOf(job, occasion.reason), job]));
     const { config, log } = this.#host;
+    const { notifiers, deliverEnvelopes } = await this.#load();
+    const byEnvelope = new Map(jobs.map((job) => [this.envelopeOf(job, occasion.reason), job]));
     return deliverEnvelopes([...byEnvelope.keys()], {
-      notifiers: await this.#load(),
+      notifiers,
       mode: config.deliveryMode,
       clock: config.clock,
       random: Math.random,
@@ -95,9 +96,10 @@ export class Reporter {
 
   /** Closes every notifier. Never throws. */
   async close(): Promise<void> {
-    if (this.#notifiers === undefined) return;
+    if (this.#loaded === undefined) return;
+    const { notifiers } = await this.#loaded;
     await Promise.all(
-      (await this.#notifiers).map(async (notifier) => {
+      notifiers.map(async (notifier) => {
         try {
           await notifier.close?.();
         } catch (error) {
@@ -107,11 +109,23 @@ export class Reporter {
     );
   }
 
-  #load(): Promise<readonly Notifier[]> {
-    const { notifiers, notifierSettings } = this.#host.config;
-    this.#notifiers ??= notifiers
-      ? Promise.resolve(notifiers)
-      : Promise.all(notifierSettings.map(loadNotifier));
-    return this.#notifiers;
+  /** Everything that is imported for a delivery, once. */
+  #load(): Promise<Loaded> {
+    this.#loaded ??= loadDelivery(this.#host.config);
+    return this.#loaded;
   }
+}
+
+interface Loaded {
+  readonly notifiers: readonly Notifier[];
+  readonly deliverEnvelopes: (envelopes: readonly Envelope[], plan: DeliveryPlan) => Promise<DeliveryResult>;
+}
+
+async function loadDelivery({ notifiers, notifierSettings }: ShutdownConfig): Promise<Loaded> {
+  const [loaded, { deliverEnvelopes }] = await Promise.all([
+    notifiers ?? Promise.all(notifierSettings.map(loadNotifier)),
+    import('./delivery.js'),
+    loadSerialisers(),
+  ]);
+  return { notifiers: loaded, deliverEnvelopes };
 }

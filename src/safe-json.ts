@@ -1,13 +1,26 @@
-import redactor from '@pinojs/redact';
-import { configure } from 'safe-stable-stringify';
+import type { configure } from 'safe-stable-stringify';
 
-// `safe` puts a text where a toJSON or a getter threw; the keys keep their order.
-const stringify = configure({
-  bigint: 'string',
-  circularValue: '[Circular]',
-  deterministic: false,
-  safe: true,
-});
+type Stringify = ReturnType<typeof configure>;
+type Redact = (value: unknown) => unknown;
+
+// Both libraries wait for the warm-up: most payloads need neither, and an import must cost next to nothing.
+let stringify: Stringify | undefined;
+let createRedactor: ((paths: readonly string[]) => Redact) | undefined;
+
+/** Loads what hostile payloads and redaction need. Called at warm-up and awaited before a report. */
+export async function loadSerialisers(): Promise<void> {
+  if (stringify && createRedactor) return;
+  const [safe, redaction] = await Promise.all([import('safe-stable-stringify'), import('@pinojs/redact')]);
+  // `safe` puts a text where a toJSON or a getter threw; the keys keep their order.
+  stringify = safe.configure({
+    bigint: 'string',
+    circularValue: '[Circular]',
+    deterministic: false,
+    safe: true,
+  });
+  createRedactor = (paths) =>
+    redaction.default({ paths: [...paths], censor: '[Redacted]', serialize: false });
+}
 
 /**
  * The JSON text of anything: cycles become `"[Circular]"`, BigInts strings, a throwing getter or toJSON the text of
@@ -19,7 +32,7 @@ export function safeJson(value: unknown): string {
     return JSON.stringify(value) ?? 'null';
   } catch {
     try {
-      return stringify(value) ?? 'null';
+      return stringify?.(value) ?? '"[Unserialisable]"';
     } catch {
       return '"[Unserialisable]"';
     }
@@ -28,14 +41,28 @@ export function safeJson(value: unknown): string {
 
 /**
  * Makes a serialiser that leaves out the values at `paths` (`user.password`, `*.token`, `cards[*].number`).
- * What is redacted is the text that would leave the process, so a toJSON cannot bring a value back.
- * @throws {Error} when a path is malformed.
+ * What is redacted is the text that would leave the process, so a toJSON cannot bring a value back; where the redaction
+ * itself fails, nothing of the value leaves. Never throws.
  */
 export function createSerialiser(paths: readonly string[]): (value: unknown) => string {
   if (paths.length === 0) return safeJson;
-  const redact = redactor({ paths: [...paths], censor: '[Redacted]', serialize: false });
+  let redact: Redact | undefined;
   return (value) => {
-    const plain: unknown = JSON.parse(safeJson(value));
-    return typeof plain === 'object' && plain !== null ? safeJson(redact(plain)) : safeJson(plain);
+    try {
+      const plain: unknown = JSON.parse(safeJson(value));
+      if (typeof plain !== 'object' || plain === null) return safeJson(plain);
+      redact ??= createRedactor?.(paths);
+      return redact ? safeJson(redact(plain)) : '"[Withheld: redaction is not loaded]"';
+    } catch {
+      return '"[Withheld: redaction failed]"';
+    }
   };
+}
+
+const SEGMENT =
+  /^(?:\*|[\w$-]+|\[(?:\*|\d+|"[^"]+"|'[^']+')\])(?:\.(?:\*|[\w$-]+)|\[(?:\*|\d+|"[^"]+"|'[^']+')\])*$/;
+
+/** Whether a text is a path that can be redacted. */
+export function isRedactionPath(path: unknown): path is string {
+  return typeof path === 'string' && SEGMENT.test(path);
 }

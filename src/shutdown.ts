@@ -3,22 +3,13 @@ import { sleep, systemClock } from './clock.js';
 import type { ShutdownConfig } from './config.js';
 import { envelopeJson } from './envelope.js';
 import { messageOf, toError } from './errors.js';
-import type { HandlerStarted, ShutdownStopping } from './events.js';
+import type { ShutdownEvents } from './events.js';
+import { type Group, type PhaseRun, skipHandler, startGroup } from './handler-group.js';
 import { GracefulExit } from './jobs/interrupt.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import type { OpenJobs } from './jobs/registry.js';
-import type { Logger } from './logger.js';
-import {
-  type Group,
-  PHASE_PRIORITY,
-  PHASES,
-  type Phase,
-  type PhaseRun,
-  phaseOf,
-  type Subscriber,
-  skipHandler,
-  startGroup,
-} from './phases.js';
+import { type Logger, logPrefix } from './logger.js';
+import { PHASE_PRIORITY, PHASES, type Phase, phaseOf, type Subscriber } from './phases.js';
 import { describeReason, reasonName, type ShutdownReason } from './reason.js';
 import type {
   DeliveryOutcome,
@@ -27,9 +18,12 @@ import type {
   PhaseReport,
   ShutdownReport,
 } from './report.js';
+import { logHandler, logReport, logStopping } from './report-log.js';
 import type { Reporter } from './reporter.js';
 import { builtInSteps } from './steps.js';
 import { Watchdog } from './watchdog.js';
+
+export { enterShutdown, leaveShutdown } from './exit.js';
 
 /** What a run is made of. */
 export interface ShutdownParts {
@@ -42,13 +36,9 @@ export interface ShutdownParts {
   readonly subscribers: ReadonlySet<Subscriber>;
   /** Live: what went wrong outside of handlers. */
   readonly errors: readonly Error[];
-  readonly observers: {
-    stopping(event: ShutdownStopping): void;
-    phaseStarted(event: { readonly phase: Phase }): void;
-    phaseFinished(event: PhaseReport): void;
-    handlerStarted(event: HandlerStarted): void;
-    handlerFinished(event: HandlerReport): void;
-  };
+  /** Runs without a thread beside it. */
+  readonly simulated: boolean;
+  readonly emit: <E extends keyof ShutdownEvents>(event: E, ...args: ShutdownEvents[E]) => void;
 }
 
 /** One shutdown, from its trigger to its report. */
@@ -61,7 +51,6 @@ export class ShutdownRun {
   readonly #steps: readonly Subscriber[];
   readonly #handlers: HandlerReport[] = [];
   readonly #phases: PhaseReport[] = [];
-  readonly #simulated: boolean;
   #quick: boolean;
   #group: Group | undefined;
   #watchdog: Watchdog | undefined;
@@ -69,11 +58,11 @@ export class ShutdownRun {
   #notifiers: readonly NotifierReport[] = [];
   readonly #outcomes = { delivered: 0, rejected: 0, expired: 0 };
 
-  constructor(parts: ShutdownParts, reason: ShutdownReason, simulated: boolean) {
+  /** @param triggeredAt on the clock of `parts.config`: when the budget began. */
+  constructor(parts: ShutdownParts, reason: ShutdownReason, triggeredAt: number) {
     this.#parts = parts;
-    this.#simulated = simulated;
     this.reason = reason;
-    this.#budget = startBudget(parts.config.clock, parts.config.budgetMs);
+    this.#budget = startBudget(parts.config.clock, parts.config.budgetMs, triggeredAt);
     this.#quick = reason.kind === 'signal' && reason.signal === 'SIGQUIT';
     this.#steps = builtInSteps({
       ...parts,
@@ -94,7 +83,7 @@ export class ShutdownRun {
 
   /** Runs it. Never rejects. */
   async run(): Promise<ShutdownReport> {
-    const { config, registry, reporter, observers } = this.#parts;
+    const { config, registry, reporter, emit } = this.#parts;
     const startedAt = new Date(config.clock.wallTime()).toISOString();
     const open = registry.size;
     const begunBefore = registry.begun;
@@ -103,7 +92,9 @@ export class ShutdownRun {
     this.#watchdog = this.#armWatchdog();
 
     // 2. Everybody hears that it is time to finish.
-    observers.stopping({ reason: this.reason, budgetMs: config.budgetMs, openJobs: open });
+    const stopping = { reason: this.reason, budgetMs: config.budgetMs, openJobs: open };
+    logStopping(this.#parts.log, stopping);
+    emit('stopping', stopping);
     registry.announce(new GracefulExit('SIGTERM', `the shutdown has begun (${describeReason(this.reason)})`));
 
     // 3. Handlers, phase by phase, higher priorities first. The built-in steps are among them.
@@ -113,7 +104,9 @@ export class ShutdownRun {
     await this.#closeNotifiers(reporter);
 
     // 5. What happened, for whoever asks.
-    return this.#report(startedAt, open, registry.begun - begunBefore);
+    const report = this.#report(startedAt, open, registry.begun - begunBefore);
+    logReport(this.#parts.log, report);
+    return report;
   }
 
   /** Leaves out what is left before the interruption of open jobs. */
@@ -141,15 +134,15 @@ export class ShutdownRun {
   }
 
   async #runPhase(phase: Phase): Promise<void> {
-    const { observers } = this.#parts;
+    const { emit } = this.#parts;
     const startedMs = this.#budget.elapsedMs();
-    observers.phaseStarted({ phase });
+    emit('phase-started', { phase });
     for (let group = this.#next(phase); group.length > 0; group = this.#next(phase))
       await this.#runGroup(group);
     const durationMs = Math.round(this.#budget.elapsedMs() - startedMs);
     const report: PhaseReport = Object.freeze({ phase, startedMs: Math.round(startedMs), durationMs });
     this.#phases.push(report);
-    observers.phaseFinished(report);
+    emit('phase-finished', report);
   }
 
   async #runGroup(group: readonly Subscriber[]): Promise<void> {
@@ -188,29 +181,29 @@ export class ShutdownRun {
   }
 
   #phaseRun(): PhaseRun {
-    const { config, registry, observers } = this.#parts;
+    const { config, registry, log, emit } = this.#parts;
     return {
       clock: config.clock,
       budget: this.#budget,
       reason: this.reason,
       openJobs: () => [...registry],
-      started: observers.handlerStarted,
-      finished: observers.handlerFinished,
+      started: (event) => emit('handler-started', event),
+      finished: (report) => {
+        logHandler(log, report);
+        emit('handler-finished', report);
+      },
     };
   }
 
   #armWatchdog(): Watchdog | undefined {
-    const { config, registry, subscribers, log } = this.#parts;
+    const { config, instanceId, registry, subscribers, simulated, log } = this.#parts;
     const nothingToWaitFor = registry.size === 0 && subscribers.size === 0;
     // On an injected clock the deadline has no meaning for a thread; a service with nothing to do is gone at once.
-    if (!config.watchdog || config.clock !== systemClock || this.#simulated || nothingToWaitFor)
-      return undefined;
+    if (!config.watchdog || config.clock !== systemClock || simulated || nothingToWaitFor) return undefined;
     try {
-      const watchdog = new Watchdog(
-        this.#budget.remainingMs(),
-        registry.size,
-        this.#parts.instanceId,
-        (error) => log.warn(`the watchdog thread failed: ${messageOf(error)}`),
+      const prefix = logPrefix(config.service, instanceId);
+      const watchdog = new Watchdog(this.#budget.remainingMs(), registry.size, prefix, (error) =>
+        log.warn(`the watchdog thread failed: ${messageOf(error)}`),
       );
       watchdog.hold([...registry].map((job) => this.#lastWords(job)));
       return watchdog;

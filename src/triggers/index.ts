@@ -1,10 +1,9 @@
-import type { ShutdownConfig } from '../config.js';
+import { DEFAULTS, type ShutdownConfig } from '../config.js';
 import { parseMemoryLimit } from '../environment.js';
 import type { ShutdownReason } from '../reason.js';
 import { listenForFatalErrors } from './fatal-errors.js';
 import { listenForIdle } from './idle.js';
 import { listenForIpc } from './ipc.js';
-import { readMemory, watchMemory } from './memory.js';
 import { listenForSignals, type SignalActions } from './signals.js';
 
 /** What triggers do to their bus. */
@@ -29,9 +28,20 @@ export function installTriggers(config: ShutdownConfig, actions: TriggerActions)
   };
 }
 
+/** Loaded only where it is asked for. */
 function installMemoryWatch(config: ShutdownConfig, trigger: (reason: ShutdownReason) => void): () => void {
-  const { limit = '90%', intervalMs = 1000 } = config.memory || {};
-  const parsed = parseMemoryLimit(limit) ?? { share: 0.9 };
+  const { limit = DEFAULTS.memoryLimit, intervalMs = DEFAULTS.memoryIntervalMs } = config.memory || {};
+  const parsed = parseMemoryLimit(limit) ?? { share: 1 };
   const [share, ownLimit] = 'share' in parsed ? [parsed.share, undefined] : [1, parsed.bytes];
-  return watchMemory({ clock: config.clock, intervalMs, share, read: () => readMemory(ownLimit) }, trigger);
+  let uninstall: (() => void) | undefined;
+  let wanted = true;
+  void import('./memory.js').then(({ readMemory, watchMemory }) => {
+    if (!wanted) return;
+    const watch = { clock: config.clock, intervalMs, share, read: () => readMemory(ownLimit) };
+    uninstall = watchMemory(watch, trigger);
+  });
+  return () => {
+    wanted = false;
+    uninstall?.();
+  };
 }
