@@ -174,7 +174,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   /** Gives those who wait for the report their turn, then the output its way out, then ends the process. */
   async #leave(run: ShutdownRun, code: number): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
-    await flushOutput(this.config.clock, Math.max(run.remainingMs(), 50));
+    await flushOutput(this.config.process, this.config.clock, Math.max(run.remainingMs(), 50));
     if (typeof this.config.exit === 'function') run.release();
     endProcess(this.config.process, this.config.exit, code);
   }

@@ -27,23 +27,26 @@ export function leaveShutdown(instanceId: string, code: number): number | undefi
   const shared = running();
   shared.buses.delete(instanceId);
   shared.code = Math.max(shared.code, code);
-  return shared.buses.size === 0 ? shared.code : undefined;
+  if (shared.buses.size > 0) return undefined;
+  const highest = shared.code;
+  shared.code = 0;
+  return highest;
 }
 
 /**
  * Waits until what was written to stdout and stderr has left the process, at most `ms` milliseconds: an exit cuts off
  * what a pipe has not taken yet.
  */
-export async function flushOutput(clock: Clock, ms: number): Promise<void> {
+export async function flushOutput(host: ProcessLike, clock: Clock, ms: number): Promise<void> {
   const time = new AbortController();
-  const flushed = Promise.all([process.stdout, process.stderr].map(flush)).then(() => time.abort());
-  await Promise.race([flushed, sleep(clock, ms, time.signal)]);
+  const streams = [host.stdout, host.stderr].filter((stream) => stream?.writable);
+  const flushed = Promise.all(streams.map((stream) => flush(stream as NodeJS.WritableStream)));
+  await Promise.race([flushed.then(() => time.abort()), sleep(clock, ms, time.signal)]);
 }
 
-function flush(stream: NodeJS.WriteStream): Promise<void> {
+function flush(stream: NodeJS.WritableStream): Promise<void> {
   return new Promise((resolve) => {
-    if (stream.destroyed || !stream.writable) resolve();
-    else stream.write('', () => resolve());
+    stream.write('', () => resolve());
   });
 }
 

@@ -6,6 +6,9 @@ export interface ProcessLike {
   // biome-ignore lint/suspicious/noExplicitAny: the same listener as above
   off(event: string, listener: (...args: any[]) => void): unknown;
   exit(code: number): void;
+  /** Flushed before the exit. */
+  readonly stdout?: NodeJS.WritableStream;
+  readonly stderr?: NodeJS.WritableStream;
   /** There when the process has an IPC channel. */
   readonly channel?: unknown;
 }

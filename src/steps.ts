@@ -56,15 +56,17 @@ function step(name: string, priority: number, reserveMs: number, handler: Shutdo
 function interruptJobs({ config, registry, quick }: StepParts): ShutdownHandler {
   return async ({ reason, signal, remainingMs }) => {
     // The drain may have ended early, while a job was begun late: what is left of it is still theirs.
-    if (!quick()) {
-      const drain = openShare(config.clock, remainingMs() - config.interruptGraceMs, () => undefined);
-      await registry.idle(AbortSignal.any([drain.signal, signal]));
-      drain.release();
-    }
+    if (!quick()) await idleWithin(config, registry, remainingMs() - config.interruptGraceMs, signal);
     if (registry.size === 0) return;
     registry.interruptAll(interruptFor(reason));
-    await registry.idle(signal);
+    await idleWithin(config, registry, config.interruptGraceMs, signal);
   };
+}
+
+async function idleWithin({ clock }: ShutdownConfig, registry: OpenJobs, ms: number, signal: AbortSignal) {
+  const share = openShare(clock, ms, () => undefined);
+  await registry.idle(AbortSignal.any([share.signal, signal]));
+  share.release();
 }
 
 // Delivery ends a little before its share does, so that its last outcomes are in the report.

@@ -53,7 +53,7 @@ function milliseconds(
 
 /** The first line of the stack outside of this package. */
 function callSite(): string | undefined {
-  const own = new URL('.', import.meta.url).href;
+  const own = decodeURI(new URL('.', import.meta.url).pathname);
   const lines = new Error().stack?.split('\n').slice(1) ?? [];
   const line = lines.find((text) => !text.includes(own));
   return line?.trim().replace(/^at (?:.* \()?(.*?)\)?$/, '$1');

@@ -1,3 +1,4 @@
+import { syncBuiltinESMExports } from 'node:module';
 import { type Clock as InstalledClock, install } from '@sinonjs/fake-timers';
 import type { ShutdownBus } from '../bus.js';
 import type { ShutdownReason } from '../reason.js';
@@ -98,9 +99,12 @@ function installTime(): SimulatedTime {
   // Not left to the library, whose performance.now would begin at 0 again: jobs know when they began.
   const [monotonic, wall] = [realNow(), clock.now];
   performance.now = () => monotonic + (clock.now - wall);
+  // Whoever imported from `node:timers/promises` by name sees the change only after this.
+  syncBuiltinESMExports();
   return timeOf(clock, () => {
     performance.now = realNow;
     clock.uninstall();
+    syncBuiltinESMExports();
   });
 }
 

@@ -1,0 +1,34 @@
+import type { Envelope } from '../src/envelope.js';
+import type { JobStore, StoredJob } from '../src/store.js';
+
+/** A {@link JobStore} in the process's own memory: ends with it. */
+export interface MemoryStore extends JobStore {
+  /** The records it holds, in the order of their begin. */
+  readonly records: readonly StoredJob[];
+}
+
+/**
+ * Keeps records in a Map. What it holds is gone with the process, so it never has an orphan to give; it is there for
+ * tests, and as the shortest example of the contract.
+ */
+export function memoryStore(): MemoryStore {
+  const held = new Map<string, StoredJob>();
+  return {
+    name: 'memory',
+    durable: false,
+    get records() {
+      return [...held.values()];
+    },
+    put: ({ id, type, payload, startedAt }) => void held.set(id, { id, type, payload, startedAt }),
+    checkpoint(id, progress) {
+      const record = held.get(id);
+      if (record) held.set(id, { ...record, progress });
+    },
+    delete: (id) => void held.delete(id),
+    claimOrphans: async (): Promise<readonly Envelope[]> => [],
+    async markDelivered(envelopeIds) {
+      for (const envelopeId of envelopeIds) held.delete(envelopeId.slice(envelopeId.indexOf('/') + 1));
+    },
+    close: async () => {},
+  };
+}
