@@ -50,6 +50,7 @@ export function pubsubNotifier(options: PubsubNotifierOptions): Notifier {
   return {
     name,
     maxBatchSize,
+    textOnly: true,
     // Of the 10 MB a request may have; the rest is for a thousand sets of attributes.
     maxBatchBytes: 9_000_000,
     maxConcurrency,

@@ -65,6 +65,7 @@ export function snsNotifier(options: SnsNotifierOptions): Notifier {
   return {
     name,
     maxBatchSize: 10,
+    textOnly: true,
     // Of 256 KiB: ten entries with their attributes cut to size take less than the 16 KiB left.
     maxBatchBytes: 240 * 1024,
     maxConcurrency,

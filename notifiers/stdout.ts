@@ -27,6 +27,7 @@ export function stdoutNotifier(options: StdoutNotifierOptions = {}): Notifier {
   return {
     name: 'stdout',
     maxBatchSize: 500,
+    textOnly: true,
     // Lines leave in one order anyway; a second call would only lengthen the stream's queue.
     maxConcurrency: 1,
     async deliver(batch, { signal }) {

@@ -90,6 +90,7 @@ export function webhookNotifier(options: WebhookNotifierOptions): Notifier {
   return {
     name,
     maxBatchSize,
+    textOnly: options.body === undefined,
     maxBatchBytes,
     maxConcurrency,
     async deliver(batch, { signal }) {

@@ -1,4 +1,5 @@
 import { resolveConfig, type ShutdownBusOptions, type ShutdownConfig } from './config.js';
+import { completeEnvelope } from './envelope.js';
 import { messageOf, ShutdownError, toError } from './errors.js';
 import type { ShutdownEvents } from './events.js';
 import { endProcess, flushOutput } from './exit.js';
@@ -67,7 +68,9 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       },
       delivered: (delivery) => {
         this.#run?.jobReported(delivery.outcome);
-        this.emit('delivery', delivery);
+        if (this.listenerCount('delivery') === 0) return;
+        const { envelope, outcome, notifiers } = delivery;
+        this.emit('delivery', { envelope: completeEnvelope(envelope), outcome, notifiers: notifiers() });
       },
     });
     this.#install();

@@ -144,23 +144,37 @@ function resolveShares(
 ): BudgetShares {
   const planned = platform.graceMs - (settings.preStopMs ?? 0);
   const budgetMs = options.budgetMs ?? settings.budgetMs ?? budgetOf(planned);
-  const share = (part: number, most: number) => Math.min(Math.floor(budgetMs * part), most);
-  const shares = {
-    budgetMs,
-    reserveMs:
-      options.reserveMs ?? settings.reserveMs ?? share(DEFAULTS.reserveShare, DEFAULTS.mostReserveMs),
-    releaseReserveMs:
-      options.releaseReserveMs ?? share(DEFAULTS.releaseReserveShare, DEFAULTS.mostReleaseReserveMs),
-    interruptGraceMs:
-      options.interruptGraceMs ?? share(DEFAULTS.interruptGraceShare, DEFAULTS.mostInterruptGraceMs),
-  };
-  const reserved = shares.reserveMs + shares.releaseReserveMs + shares.interruptGraceMs;
-  if (reserved <= budgetMs) return shares;
-  throw new ShutdownError(
+  const chosen = [
+    options.reserveMs ?? settings.reserveMs,
+    options.releaseReserveMs,
+    options.interruptGraceMs,
+  ];
+  const usual = [
+    Math.min(budgetMs * DEFAULTS.reserveShare, DEFAULTS.mostReserveMs),
+    Math.min(budgetMs * DEFAULTS.releaseReserveShare, DEFAULTS.mostReleaseReserveMs),
+    Math.min(budgetMs * DEFAULTS.interruptGraceShare, DEFAULTS.mostInterruptGraceMs),
+  ];
+  const sum = (list: readonly (number | undefined)[]) =>
+    list.reduce<number>((total, ms) => total + (ms ?? 0), 0);
+  const left = budgetMs - sum(chosen);
+  if (left < 0) throw reservesError(options, budgetMs, chosen);
+  // One that was chosen large makes the defaults of the others give way.
+  const shrink = Math.min(1, left / sum(usual.filter((_, index) => chosen[index] === undefined)));
+  const share = (index: number) => chosen[index] ?? Math.floor((usual[index] as number) * shrink);
+  return { budgetMs, reserveMs: share(0), releaseReserveMs: share(1), interruptGraceMs: share(2) };
+}
+
+function reservesError(
+  options: ShutdownBusOptions,
+  budgetMs: number,
+  [reserveMs = 0, releaseReserveMs = 0, interruptGraceMs = 0]: readonly (number | undefined)[],
+): ShutdownError {
+  const reserved = reserveMs + releaseReserveMs + interruptGraceMs;
+  return new ShutdownError(
     codeOf(options),
-    `the reserves do not fit into the budget: reserveMs ${shares.reserveMs} + releaseReserveMs ` +
-      `${shares.releaseReserveMs} + interruptGraceMs ${shares.interruptGraceMs} = ${reserved} ms of budgetMs ` +
-      `${budgetMs}; make them smaller, or the budget larger (options or SHUTDOWN_BUDGET_MS, SHUTDOWN_RESERVE_MS)`,
+    `the reserves do not fit into the budget: reserveMs ${reserveMs} + releaseReserveMs ${releaseReserveMs} + ` +
+      `interruptGraceMs ${interruptGraceMs} = ${reserved} ms of budgetMs ${budgetMs}; make them smaller, or the budget ` +
+      'larger (options or SHUTDOWN_BUDGET_MS, SHUTDOWN_RESERVE_MS)',
   );
 }
 

@@ -1,6 +1,6 @@
 import { openShare } from './budget.js';
 import { type Clock, sleep } from './clock.js';
-import { type Envelope, envelopeJson, truncateEnvelope } from './envelope.js';
+import { completeEnvelope, type Envelope, envelopeJson, truncateEnvelope } from './envelope.js';
 import { messageOf, ShutdownError, toError } from './errors.js';
 import type { Notifier, Receipt } from './notifier.js';
 import { matchReceipts, retryableReceipts } from './receipts.js';
@@ -12,7 +12,7 @@ export const BACK_OFF = { firstMs: 100, factor: 2, mostMs: 2000 } as const;
 /** How long a notifier may take to settle after its signal aborted. */
 const SETTLE_GRACE_MS = 50;
 /** An attempt gets half of the time left, so that one that hangs leaves room for another; but no less than this. */
-const SHORTEST_ATTEMPT_MS = 250;
+const SHORTEST_ATTEMPT_MS = 1000;
 const DEFAULT_CONCURRENCY = 8;
 /** Halvings of refused batches without one success in between, before a far end is believed to refuse everything. */
 const MOST_DIVISIONS = 64;
@@ -127,7 +127,7 @@ export class DeliveryLane {
 
   async #attempt(batch: Batch): Promise<void> {
     this.#attempts += 1;
-    const sent = batch.indexes.map((index) => this.#fitted(index));
+    const sent = batch.indexes.map((index) => this.#asWanted(this.#fitted(index)));
     const receipts = await this.#call(sent, batch.attempt);
     this.#noteErrors(receipts, batch.attempt);
     if (receipts.some(({ status }) => status === 'delivered')) this.#divisions = 0;
@@ -212,6 +212,10 @@ export class DeliveryLane {
     const envelope = this.#envelopes[index] as Envelope;
     if (this.#batchBytes === Number.POSITIVE_INFINITY) return envelope;
     return sizeOf(envelope) <= this.#batchBytes ? envelope : truncateEnvelope(envelope);
+  }
+
+  #asWanted(envelope: Envelope): Envelope {
+    return this.#notifier.textOnly ? envelope : completeEnvelope(envelope);
   }
 
   #noteErrors(receipts: readonly Receipt[], attempt: number): void {

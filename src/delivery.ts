@@ -1,7 +1,6 @@
 import { type Clock, sleep } from './clock.js';
 import { DeliveryLane } from './delivery-lane.js';
 import type { Envelope } from './envelope.js';
-import type { JobDelivery } from './events.js';
 import type { Notifier } from './notifier.js';
 import type { DeliveryOutcome, NotifierReport } from './report.js';
 
@@ -20,9 +19,18 @@ export interface DeliveryPlan {
   /** Ends it early. */
   readonly signal?: AbortSignal;
   /** Called for each envelope as soon as its outcome over all notifiers is known. */
-  readonly onOutcome: (delivery: JobDelivery) => void;
+  readonly onOutcome: (delivery: Delivery) => void;
   /** Called for every failed call, for the log. */
   readonly onError?: (notifier: string, error: Error, attempt: number) => void;
+}
+
+/** One envelope's outcome over all notifiers. */
+export interface Delivery {
+  readonly index: number;
+  readonly envelope: Envelope;
+  readonly outcome: DeliveryOutcome;
+  /** By notifier; those that were not needed are left out. */
+  readonly notifiers: () => Readonly<Record<string, DeliveryOutcome>>;
 }
 
 /** What became of the envelopes, in their order. */
@@ -44,39 +52,33 @@ export async function deliverEnvelopes(
 
 async function fanOut(envelopes: readonly Envelope[], plan: DeliveryPlan): Promise<DeliveryResult> {
   const { notifiers } = plan;
-  const outcomes: DeliveryOutcome[] = envelopes.map(() => (notifiers.length === 0 ? 'expired' : 'delivered'));
-  const waiting = envelopes.map(() => notifiers.length);
-  const byNotifier = envelopes.map((): Record<string, DeliveryOutcome> => ({}));
-  const tell = (index: number) => tellOutcome(plan, envelopes, index, outcomes, byNotifier);
-  if (notifiers.length === 0) for (const index of envelopes.keys()) tell(index);
-
+  const tally = createTally(envelopes, plan);
+  const waiting = new Int32Array(envelopes.length).fill(notifiers.length);
   const everything = [...envelopes.keys()];
+  if (notifiers.length === 0) for (const index of everything) tally.tell(index, 'expired');
+
   const lanes = notifiers.map(
     (notifier) =>
       new DeliveryLane(notifier, envelopes, everything, plan, (index, outcome) => {
-        (byNotifier[index] as Record<string, DeliveryOutcome>)[notifier.name] = outcome;
-        outcomes[index] = worse(outcomes[index] as DeliveryOutcome, outcome);
+        tally.note(notifier.name, index, outcome);
         waiting[index] = (waiting[index] as number) - 1;
-        if (waiting[index] === 0) tell(index);
+        if (waiting[index] === 0) tally.tell(index, tally.worst(index));
       }),
   );
   await Promise.all(lanes.map((lane) => runUntil(lane, plan, plan.remainingMs())));
-  return { outcomes, notifiers: lanes.map((lane) => lane.report()) };
+  return { outcomes: tally.outcomes, notifiers: lanes.map((lane) => lane.report()) };
 }
 
 async function failOver(envelopes: readonly Envelope[], plan: DeliveryPlan): Promise<DeliveryResult> {
-  const outcomes: DeliveryOutcome[] = envelopes.map(() => 'expired');
-  const byNotifier = envelopes.map((): Record<string, DeliveryOutcome> => ({}));
-  const tell = (index: number) => tellOutcome(plan, envelopes, index, outcomes, byNotifier);
+  const tally = createTally(envelopes, plan);
   const reports: NotifierReport[] = [];
   let left = [...envelopes.keys()];
   for (const [position, notifier] of plan.notifiers.entries()) {
     if (left.length === 0) break;
     const refused: number[] = [];
     const lane = new DeliveryLane(notifier, envelopes, left, plan, (index, outcome) => {
-      (byNotifier[index] as Record<string, DeliveryOutcome>)[notifier.name] = outcome;
-      outcomes[index] = outcome;
-      if (outcome === 'delivered') tell(index);
+      tally.note(notifier.name, index, outcome);
+      if (outcome === 'delivered') tally.tell(index, 'delivered');
       else refused.push(index);
     });
     // A share each: a first notifier that hangs must leave time for the second.
@@ -84,8 +86,34 @@ async function failOver(envelopes: readonly Envelope[], plan: DeliveryPlan): Pro
     reports.push(lane.report());
     left = refused;
   }
-  for (const index of left) tell(index);
-  return { outcomes, notifiers: reports };
+  for (const index of left) tally.tell(index, tally.worst(index));
+  return { outcomes: tally.outcomes, notifiers: reports };
+}
+
+/** Who said what of which envelope. */
+function createTally(envelopes: readonly Envelope[], { onOutcome }: DeliveryPlan) {
+  const outcomes: DeliveryOutcome[] = new Array(envelopes.length);
+  const said = new Map<string, DeliveryOutcome[]>();
+  const all = (index: number) => [...said].filter(([, list]) => list[index] !== undefined);
+  return {
+    outcomes,
+    note(notifier: string, index: number, outcome: DeliveryOutcome): void {
+      const list = said.get(notifier) ?? new Array(envelopes.length);
+      said.set(notifier, list);
+      list[index] = outcome;
+    },
+    worst(index: number): DeliveryOutcome {
+      let worst: DeliveryOutcome = said.size === 0 ? 'expired' : 'delivered';
+      for (const list of said.values()) worst = worse(worst, list[index] ?? 'delivered');
+      return worst;
+    },
+    tell(index: number, outcome: DeliveryOutcome): void {
+      outcomes[index] = outcome;
+      const notifiers = () =>
+        Object.fromEntries(all(index).map(([name, list]) => [name, list[index] as DeliveryOutcome]));
+      onOutcome({ index, envelope: envelopes[index] as Envelope, outcome, notifiers });
+    },
+  };
 }
 
 /** Runs a lane, and closes it when its time is up or the plan is aborted. */
@@ -99,20 +127,6 @@ async function runUntil(lane: DeliveryLane, plan: DeliveryPlan, ms: number): Pro
   stop();
   plan.signal?.removeEventListener('abort', stop);
   await expired;
-}
-
-function tellOutcome(
-  plan: DeliveryPlan,
-  envelopes: readonly Envelope[],
-  index: number,
-  outcomes: readonly DeliveryOutcome[],
-  byNotifier: readonly Record<string, DeliveryOutcome>[],
-): void {
-  plan.onOutcome({
-    envelope: envelopes[index] as Envelope,
-    outcome: outcomes[index] as DeliveryOutcome,
-    notifiers: byNotifier[index] as Record<string, DeliveryOutcome>,
-  });
 }
 
 const SEVERITY: Readonly<Record<DeliveryOutcome, number>> = { delivered: 0, rejected: 1, expired: 2 };

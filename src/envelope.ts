@@ -62,95 +62,115 @@ export interface EnvelopeFacts {
   readonly outcome: JobOutcome;
   readonly reason: string;
   readonly elapsedMs: number;
+  /** RFC 3339. */
   readonly time: string;
 }
 
-// The text is made once: sizing, batching and every attempt of every notifier use it.
-const jsonTexts = new WeakMap<Envelope, string>();
+const TYPE = 'shutdown-bus.job.incomplete';
 const host = hostname();
 
-/** The envelope's JSON text, made once and remembered; any plain object of the same shape will do. */
-export function envelopeJson(envelope: Envelope): string {
-  return jsonTexts.get(envelope) ?? JSON.stringify(envelope);
+/**
+ * Writes envelopes. The payload is taken as it is at that moment: what the job does to it later no longer shows.
+ * Never throws, whatever the payload is.
+ */
+export class EnvelopeWriter {
+  readonly #origin: EnvelopeOrigin;
+  readonly #source: string;
+  // A shutdown may write a hundred thousand of them: all that is the same in each is put together once.
+  readonly #head: string;
+  readonly #middle: string;
+  readonly #tail: string;
+
+  constructor(origin: EnvelopeOrigin) {
+    const { service, instanceId } = origin;
+    this.#origin = origin;
+    this.#source = `/${encodeURIComponent(service)}/${instanceId}`;
+    this.#head = `{"specversion":"1.0","id":"${instanceId}/`;
+    this.#middle = `","source":"${this.#source}","type":"${TYPE}","subject":"`;
+    this.#tail =
+      `,"service":${JSON.stringify(service)},"instanceId":"${instanceId}"` +
+      `,"host":${JSON.stringify(host)},"pid":${process.pid}}}`;
+  }
+
+  /** The envelope of one job. */
+  write(job: StoredJob, facts: EnvelopeFacts): Envelope {
+    return new JobEnvelope(
+      `${this.#origin.instanceId}/${job.id}`,
+      this.#source,
+      job.id,
+      facts.time,
+      this.text(job, facts),
+    );
+  }
+
+  /** The same as JSON text, without the object. */
+  text(job: StoredJob, { outcome, reason, elapsedMs, time }: EnvelopeFacts): string {
+    const { serialise } = this.#origin;
+    const id = JSON.stringify(job.id).slice(1, -1);
+    const progress = job.progress === undefined ? 'null' : serialise(job.progress);
+    return (
+      `${this.#head}${id}${this.#middle}${id}","time":"${time}","datacontenttype":"application/json"` +
+      `,"data":{"jobType":${JSON.stringify(job.type)},"payload":${serialise(job.payload)},"progress":${progress}` +
+      `,"startedAt":"${job.startedAt}","elapsedMs":${elapsedMs},"outcome":"${outcome}","reason":"${reason}"${this.#tail}`
+    );
+  }
 }
 
-/**
- * Writes the envelope of one job. The payload is taken as it is at this moment: what the job does to it later no
- * longer shows. Never throws, whatever the payload is.
- */
-export function createEnvelope(job: StoredJob, origin: EnvelopeOrigin, facts: EnvelopeFacts): Envelope {
-  const { service, instanceId } = origin;
-  const payloadJson = origin.serialise(job.payload);
-  const progressJson = job.progress === undefined ? 'null' : origin.serialise(job.progress);
-  // Parsed on first sight: most notifiers only ever send the text.
-  const payload = lazyJson(payloadJson);
-  const progress = lazyJson(progressJson);
-  const data: EnvelopeData = Object.freeze({
-    jobType: job.type,
-    get payload() {
-      return payload();
-    },
-    get progress() {
-      return progress();
-    },
-    startedAt: job.startedAt,
-    elapsedMs: facts.elapsedMs,
-    outcome: facts.outcome,
-    reason: facts.reason,
-    service,
-    instanceId,
-    host,
-    pid: process.pid,
-  });
-  const envelope: Envelope = Object.freeze({
-    specversion: '1.0',
-    id: `${instanceId}/${job.id}`,
-    source: `/${encodeURIComponent(service)}/${instanceId}`,
-    type: 'shutdown-bus.job.incomplete',
-    subject: job.id,
-    time: facts.time,
-    datacontenttype: 'application/json',
-    data,
-  });
-  jsonTexts.set(envelope, textOf(envelope, payloadJson, progressJson));
-  return envelope;
+/** An envelope that knows its text and reads its data from there only when asked to. */
+class JobEnvelope implements Envelope {
+  readonly specversion = '1.0';
+  readonly id: string;
+  readonly source: string;
+  readonly type = TYPE;
+  readonly subject: string;
+  readonly time: string;
+  readonly datacontenttype = 'application/json';
+  readonly #text: string;
+
+  constructor(id: string, source: string, subject: string, time: string, text: string) {
+    this.id = id;
+    this.source = source;
+    this.subject = subject;
+    this.time = time;
+    this.#text = text;
+    Object.freeze(this);
+  }
+
+  get data(): EnvelopeData {
+    return completeEnvelope(this).data;
+  }
+
+  toJSON(): Envelope {
+    return JSON.parse(this.#text) as Envelope;
+  }
+
+  static textOf(envelope: Envelope): string | undefined {
+    return #text in envelope ? envelope.#text : undefined;
+  }
+}
+
+/** The envelope's JSON text; any plain object of the same shape will do. */
+export function envelopeJson(envelope: Envelope): string {
+  return JobEnvelope.textOf(envelope) ?? JSON.stringify(envelope);
+}
+
+/** The envelope as a plain object with all its data, frozen through and through. */
+export function completeEnvelope(envelope: Envelope): Envelope {
+  const text = JobEnvelope.textOf(envelope);
+  return text === undefined ? envelope : (deepFreeze(JSON.parse(text)) as Envelope);
 }
 
 /** The same envelope without its payload, for a far end that takes less than its size. */
 export function truncateEnvelope(envelope: Envelope): Envelope {
-  const payloadBytes = Buffer.byteLength(JSON.stringify(envelope.data.payload) ?? 'null');
-  const data = Object.freeze({ ...envelope.data, payload: null, payloadBytes, truncated: true as const });
-  return Object.freeze({ ...envelope, data });
-}
-
-function textOf(envelope: Envelope, payloadJson: string, progressJson: string): string {
-  const { data } = envelope;
-  return (
-    `{"specversion":"1.0","id":${JSON.stringify(envelope.id)},"source":${JSON.stringify(envelope.source)}` +
-    `,"type":"${envelope.type}","subject":${JSON.stringify(envelope.subject)},"time":"${envelope.time}"` +
-    `,"datacontenttype":"application/json","data":{"jobType":${JSON.stringify(data.jobType)}` +
-    `,"payload":${payloadJson},"progress":${progressJson},"startedAt":"${data.startedAt}"` +
-    `,"elapsedMs":${data.elapsedMs},"outcome":"${data.outcome}","reason":${JSON.stringify(data.reason)}` +
-    `,"service":${JSON.stringify(data.service)},"instanceId":"${data.instanceId}"` +
-    `,"host":${JSON.stringify(host)},"pid":${data.pid}}}`
-  );
-}
-
-function lazyJson(text: string): () => unknown {
-  let value: unknown;
-  let parsed = false;
-  return () => {
-    if (!parsed) {
-      value = deepFreeze(JSON.parse(text));
-      parsed = true;
-    }
-    return value;
-  };
+  const complete = completeEnvelope(envelope);
+  const payloadBytes = Buffer.byteLength(JSON.stringify(complete.data.payload) ?? 'null');
+  const data = Object.freeze({ ...complete.data, payload: null, payloadBytes, truncated: true as const });
+  return Object.freeze({ ...complete, data });
 }
 
 function deepFreeze(value: unknown): unknown {
   if (typeof value === 'object' && value !== null) {
-    for (const child of Object.values(value)) deepFreeze(child);
+    for (const key in value) deepFreeze((value as Record<string, unknown>)[key]);
     Object.freeze(value);
   }
   return value;

@@ -24,6 +24,11 @@ export interface Notifier {
   readonly maxBatchBytes?: number;
   /** Calls under way at the same time. @default 8 */
   readonly maxConcurrency?: number;
+  /**
+   * It reads the attributes of an envelope and its text by `envelopeJson`, but never `data`: payloads need not be
+   * parsed for it. @default false
+   */
+  readonly textOnly?: boolean;
   deliver(batch: readonly Envelope[], context: DeliverContext): Promise<readonly Receipt[]>;
   /** Loads the SDK, resolves the name, opens the connection, fetches the token: called at start, in the background. */
   warmUp?(): Promise<void>;

@@ -1,8 +1,7 @@
 import type { ShutdownConfig } from './config.js';
-import type { DeliveryPlan, DeliveryResult } from './delivery.js';
-import { createEnvelope, type Envelope, envelopeJson } from './envelope.js';
+import type { Delivery, DeliveryPlan, DeliveryResult } from './delivery.js';
+import { type Envelope, type EnvelopeFacts, EnvelopeWriter } from './envelope.js';
 import { messageOf } from './errors.js';
-import type { JobDelivery } from './events.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import { writeLastResort } from './last-resort.js';
 import type { Logger } from './logger.js';
@@ -18,7 +17,7 @@ export interface ReporterHost {
   /** A report was accepted: its job needs no record any more. */
   accepted(job: JobHandle): void;
   /** One job's outcome is known. */
-  delivered(delivery: JobDelivery): void;
+  delivered(delivery: Delivery): void;
 }
 
 /** The time and the reason of a report. */
@@ -31,12 +30,17 @@ export interface ReportOccasion {
 /** Turns unfinished jobs into envelopes and sees them off: notifiers first, stderr as the last resort. */
 export class Reporter {
   readonly #host: ReporterHost;
-  readonly #serialise: (value: unknown) => string;
+  readonly #writer: EnvelopeWriter;
   #loaded: Promise<Loaded> | undefined;
 
   constructor(host: ReporterHost) {
     this.#host = host;
-    this.#serialise = createSerialiser(host.config.redact);
+    const { service, redact } = host.config;
+    this.#writer = new EnvelopeWriter({
+      service,
+      instanceId: host.instanceId,
+      serialise: createSerialiser(redact),
+    });
   }
 
   /** Loads the notifiers and warms them up in the background, so that the budget pays for neither. */
@@ -58,8 +62,9 @@ export class Reporter {
     if (jobs.length === 0) return { outcomes: [], notifiers: [] };
     const { config, log } = this.#host;
     const { notifiers, deliverEnvelopes } = await this.#load();
-    const byEnvelope = new Map(jobs.map((job) => [this.envelopeOf(job, occasion.reason), job]));
-    return deliverEnvelopes([...byEnvelope.keys()], {
+    const factsOf = this.#factsAsOfNow(occasion.reason);
+    const envelopes = jobs.map((job) => this.#writer.write(job, factsOf(job)));
+    return deliverEnvelopes(envelopes, {
       notifiers,
       mode: config.deliveryMode,
       clock: config.clock,
@@ -67,8 +72,7 @@ export class Reporter {
       remainingMs: occasion.remainingMs,
       ...(occasion.signal && { signal: occasion.signal }),
       onOutcome: (delivery) => {
-        if (delivery.outcome === 'delivered')
-          this.#host.accepted(byEnvelope.get(delivery.envelope) as JobHandle);
+        if (delivery.outcome === 'delivered') this.#host.accepted(jobs[delivery.index] as JobHandle);
         this.#host.delivered(delivery);
       },
       onError: (name, error, attempt) =>
@@ -76,21 +80,25 @@ export class Reporter {
     });
   }
 
+  /** The JSON lines that would report these jobs now, one after the other. */
+  *lines(jobs: Iterable<JobHandle>, reason: string): Generator<readonly [job: JobHandle, line: string]> {
+    const factsOf = this.#factsAsOfNow(reason);
+    for (const job of jobs) yield [job, this.#writer.text(job, factsOf(job))];
+  }
+
   /** One line a job on stderr, at once, unless a durable store keeps them. */
   speakLast(jobs: Iterable<JobHandle>, reason: string): void {
     if (this.#host.config.store?.durable) return;
-    writeLastResort([...jobs].map((job) => envelopeJson(this.envelopeOf(job, reason))));
+    writeLastResort([...this.lines(jobs, reason)].map(([, line]) => line));
   }
 
-  /** The envelope of one unfinished job as of now. */
-  envelopeOf(job: JobHandle, reason: string): Envelope {
-    const { config, instanceId } = this.#host;
-    const origin = { service: config.service, instanceId, serialise: this.#serialise };
-    return createEnvelope(job, origin, {
+  #factsAsOfNow(reason: string): (job: JobHandle) => EnvelopeFacts {
+    const time = new Date(this.#host.config.clock.wallTime()).toISOString();
+    return (job) => ({
       outcome: job.overran ? 'timed-out' : 'interrupted',
       reason: job.overran ? 'timeout' : reason,
       elapsedMs: job.elapsedMs,
-      time: new Date(config.clock.wallTime()).toISOString(),
+      time,
     });
   }
 

@@ -1,7 +1,6 @@
 import { type Budget, startBudget } from './budget.js';
 import { sleep, systemClock } from './clock.js';
 import type { ShutdownConfig } from './config.js';
-import { envelopeJson } from './envelope.js';
 import { messageOf, toError } from './errors.js';
 import type { ShutdownEvents } from './events.js';
 import { type Group, type PhaseRun, skipHandler, startGroup } from './handler-group.js';
@@ -116,11 +115,11 @@ export class ShutdownRun {
   }
 
   jobBegun(job: JobHandle): void {
-    this.#watchdog?.hold([this.#lastWords(job)]);
+    this.#watchdog?.hold(this.#lastWords([job]));
   }
 
   jobSettled(job: JobHandle): void {
-    this.#watchdog?.settle(job.id);
+    this.#watchdog?.settle(job);
   }
 
   /** One job's report was accepted or given up. */
@@ -205,7 +204,7 @@ export class ShutdownRun {
       const watchdog = new Watchdog(this.#budget.remainingMs(), registry.size, prefix, (error) =>
         log.warn(`the watchdog thread failed: ${messageOf(error)}`),
       );
-      watchdog.hold([...registry].map((job) => this.#lastWords(job)));
+      watchdog.hold(this.#lastWords(registry));
       return watchdog;
     } catch (error) {
       log.warn(`the watchdog thread could not be started: ${messageOf(error)}`);
@@ -213,8 +212,8 @@ export class ShutdownRun {
     }
   }
 
-  #lastWords(job: JobHandle): readonly [string, string] {
-    return [job.id, envelopeJson(this.#parts.reporter.envelopeOf(job, reasonName(this.reason)))];
+  #lastWords(jobs: Iterable<JobHandle>) {
+    return this.#parts.reporter.lines(jobs, reasonName(this.reason));
   }
 
   async #closeNotifiers(reporter: Reporter): Promise<void> {

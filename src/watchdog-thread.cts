@@ -26,7 +26,7 @@ function openLines(): string[] {
   const lines: string[] = [];
   const port = threads.parentPort as import('node:worker_threads').MessagePort;
   for (let held = threads.receiveMessageOnPort(port); held; held = threads.receiveMessageOnPort(port)) {
-    lines.push(...(held.message as string[]));
+    lines.push(...(held.message as string).split('\n'));
   }
   return lines.filter((_line, index) => flags[index] !== 1);
 }

@@ -50,22 +50,22 @@ export class Watchdog {
     this.#worker.unref();
   }
 
-  /** Gives it the last words of jobs, by job id. */
-  hold(lines: Iterable<readonly [id: string, line: string]>): void {
+  /** Gives it the last words of jobs. */
+  hold(lines: Iterable<readonly [job: { readonly id: string }, line: string]>): void {
     let batch: string[] = [];
-    for (const [id, line] of lines) {
-      this.#indexes.set(id, this.#indexes.size);
+    for (const [job, line] of lines) {
+      this.#indexes.set(job.id, this.#indexes.size);
       if (batch.push(line) === LINES_A_MESSAGE) {
-        this.#worker.postMessage(batch);
+        this.#worker.postMessage(batch.join('\n'));
         batch = [];
       }
     }
-    if (batch.length > 0) this.#worker.postMessage(batch);
+    if (batch.length > 0) this.#worker.postMessage(batch.join('\n'));
   }
 
   /** This job was finished or reported. */
-  settle(id: string): void {
-    const index = this.#indexes.get(id);
+  settle(job: { readonly id: string }): void {
+    const index = this.#indexes.get(job.id);
     // Past the end of the flags: said twice is better than not at all.
     if (index !== undefined && index < this.#settled.length) this.#settled[index] = 1;
   }

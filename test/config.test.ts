@@ -53,9 +53,17 @@ describe('the budget', () => {
   it('reserves that do not fit are refused, blaming options or environment', () => {
     const options = messageOfError(() => resolveConfig({ budgetMs: 1000, reserveMs: 2000 }, {}));
     expect(options).toMatchObject({ code: 'INVALID_OPTION' });
-    expect(options.message).toMatch(/reserveMs 2000 \+ .* = 2200 ms of budgetMs 1000/);
+    expect(options.message).toMatch(/reserveMs 2000 \+ .* = 2000 ms of budgetMs 1000/);
     const env = { SHUTDOWN_BUDGET_MS: '1000', SHUTDOWN_RESERVE_MS: '2000' };
     expect(messageOfError(() => resolveConfig({}, env))).toMatchObject({ code: 'INVALID_ENVIRONMENT' });
+  });
+
+  it('a large reserve makes the defaults of the others give way', () => {
+    expect(resolveConfig({ budgetMs: 1000, reserveMs: 900 }, {})).toMatchObject({
+      reserveMs: 900,
+      releaseReserveMs: 50,
+      interruptGraceMs: 50,
+    });
   });
 
   it('a readiness delay longer than the free part is refused', () => {

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { type DeliveryMode, deliverEnvelopes } from '../src/delivery.js';
+import { type Delivery, type DeliveryMode, deliverEnvelopes } from '../src/delivery.js';
 import { backOffMs } from '../src/delivery-lane.js';
-import { createEnvelope, type Envelope } from '../src/envelope.js';
-import type { DeliverContext, JobDelivery, Notifier, Receipt } from '../src/index.js';
+import { type Envelope, EnvelopeWriter } from '../src/envelope.js';
+import type { DeliverContext, Notifier, Receipt } from '../src/index.js';
 import { safeJson } from '../src/safe-json.js';
 import { createFakeClock } from '../src/testing/fake-clock.js';
 import { never, pass } from './test-bus.js';
 
 function envelopes(count: number, payload: unknown = {}): Envelope[] {
-  const origin = { service: 's', instanceId: '0123456789ab', serialise: safeJson };
+  const writer = new EnvelopeWriter({ service: 's', instanceId: '0123456789ab', serialise: safeJson });
   const facts = {
     outcome: 'interrupted',
     reason: 'SIGTERM',
@@ -16,7 +16,7 @@ function envelopes(count: number, payload: unknown = {}): Envelope[] {
     time: '2030-01-01T00:00:00Z',
   } as const;
   return Array.from({ length: count }, (_, index) =>
-    createEnvelope({ id: String(index + 1), type: 't', payload, startedAt: facts.time }, origin, facts),
+    writer.write({ id: String(index + 1), type: 't', payload, startedAt: facts.time }, facts),
   );
 }
 
@@ -37,7 +37,7 @@ async function deliver(
 ) {
   const clock = createFakeClock();
   const calls: Record<string, Call[]> = {};
-  const outcomes: JobDelivery[] = [];
+  const outcomes: Delivery[] = [];
   const errors: string[] = [];
   const built = notifiers.map(({ answer = () => 'delivered' as const, ...rest }, index): Notifier => {
     const name = rest.name ?? `n${index}`;
@@ -284,7 +284,7 @@ describe('fan-out and fail-over', () => {
       { name: 'bad', answer: ({ subject }) => (subject === '2' ? rejected() : 'delivered') },
     ]);
     expect(outcomes).toEqual(['delivered', 'rejected']);
-    expect(told.find(({ outcome }) => outcome === 'rejected')?.notifiers).toEqual({
+    expect(told.find(({ outcome }) => outcome === 'rejected')?.notifiers()).toEqual({
       good: 'delivered',
       bad: 'rejected',
     });

@@ -1,6 +1,12 @@
 import { CloudEvent } from 'cloudevents';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createEnvelope, type Envelope, envelopeJson, truncateEnvelope } from '../src/envelope.js';
+import {
+  completeEnvelope,
+  type Envelope,
+  EnvelopeWriter,
+  envelopeJson,
+  truncateEnvelope,
+} from '../src/envelope.js';
 import { createSerialiser, isRedactionPath, loadSerialisers, safeJson } from '../src/safe-json.js';
 
 beforeAll(loadSerialisers);
@@ -8,7 +14,7 @@ beforeAll(loadSerialisers);
 function envelope(payload: unknown, paths: string[] = []): Envelope {
   const job = { id: 'j/1', type: 'render', payload, startedAt: '2030-01-01T00:00:00.000Z' };
   const origin = { service: 'my service', instanceId: '0123456789ab', serialise: createSerialiser(paths) };
-  return createEnvelope(job, origin, {
+  return new EnvelopeWriter(origin).write(job, {
     outcome: 'interrupted',
     reason: 'SIGTERM',
     elapsedMs: 1234,
@@ -18,7 +24,7 @@ function envelope(payload: unknown, paths: string[] = []): Envelope {
 
 describe('an envelope', () => {
   it('is a valid CloudEvents 1.0 event', () => {
-    const { data, ...attributes } = envelope({ page: 1 });
+    const { data, ...attributes } = completeEnvelope(envelope({ page: 1 }));
     expect(new CloudEvent({ ...attributes, data }).validate()).toBe(true);
     expect(attributes).toEqual({
       specversion: '1.0',

@@ -1,0 +1,66 @@
+// @ts-check
+import { cpus } from 'node:os';
+
+/** @typedef {import('./pairs.js').Row} Row */
+
+/** The machine and the version that numbers belong to. */
+export function describeMachine() {
+  const processors = cpus();
+  return {
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+    processor: processors[0]?.model ?? 'unknown',
+    processors: processors.length,
+  };
+}
+
+/** @param {readonly Row[]} rows */
+export function formatTable(rows) {
+  const { node, platform, processor, processors } = describeMachine();
+  const lines = [['benchmark', 'ours', 'reference', 'ours to reference', 'goal', '', 'rounds'], ...rows.map(cells)];
+  const widths = (lines[0] ?? []).map((_cell, column) =>
+    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
+  );
+  const text = lines.map((line) =>
+    line
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+  return `node ${node}, ${platform}, ${processors} × ${processor}\n\n${text.join('\n')}\n`;
+}
+
+/** @param {Row} row */
+function cells(row) {
+  const [low, high] = row.spread.map((value) => formatRelation(row, value));
+  const value = formatRelation(row, row.value);
+  return [
+    row.name,
+    `${formatNumber(row.ours)} ${row.unit}`,
+    `${formatNumber(row.reference)} ${row.unit}`,
+    row.rounds > 1 ? `${value} (${low} … ${high})` : value,
+    formatGoal(row),
+    row.met === null ? '' : row.met ? 'met' : 'not met',
+    String(row.rounds),
+  ];
+}
+
+/** @param {Row} row */
+function formatGoal(row) {
+  if (row.goal === null) return '–';
+  return 'atMost' in row.goal
+    ? `≤ ${formatRelation(row, row.goal.atMost)}`
+    : `≥ ${formatRelation(row, row.goal.atLeast)}`;
+}
+
+/** @param {Row} row @param {number} value */
+function formatRelation({ relation, unit }, value) {
+  if (relation === 'ratio') return `${value.toFixed(2)}×`;
+  return `${value < 0 ? '' : '+'}${formatNumber(value)} ${unit}`.trimEnd();
+}
+
+/** @param {number} value */
+function formatNumber(value) {
+  if (Number.isInteger(value)) return value.toLocaleString('en');
+  return value.toLocaleString('en', { maximumFractionDigits: Math.abs(value) < 100 ? 1 : 0 });
+}

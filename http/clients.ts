@@ -1,0 +1,176 @@
+import type { Server } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { Clock } from '../src/clock.js';
+
+/**
+ * One connection, from its accept to its close.
+ *
+ * ```
+ *  accepted ──▶ idle ◀──▶ bytes ──▶ requests > 0     served
+ *                 │                      │ last answer sent
+ *                 └──────▶ ended ◀───────┘           our FIN is out, what still comes is discarded
+ *                            └──▶ closed             by the client, or LINGER_MS later by us
+ * ```
+ */
+export interface Client {
+  readonly socket: Socket;
+  /** Requests on it whose response has not closed. */
+  requests: number;
+  /** `socket.bytesRead` when it was last between two requests. */
+  mark: number;
+  /** When it was accepted or its last response closed, on the clock. */
+  idleSince: number;
+  /** When our side was ended, on the clock. */
+  endedAt: number | undefined;
+}
+
+/** How long an ended connection may keep the client's side open, in milliseconds: closed earlier, a reset could overtake the answer. */
+export const LINGER_MS = 250;
+
+// Some clients send a stray CRLF after a body; the beginning of a request is longer.
+const STRAY_BYTES = 2;
+
+/** Knows every connection of one server, before it has sent a byte, and ends them without cutting answers off. */
+export class Clients {
+  /** Connections accepted since this was made. */
+  accepted = 0;
+  readonly #open = new Map<Socket, Client>();
+  readonly #server: Server | HttpsServer;
+  readonly #clock: Clock;
+  readonly #onGone: (client: Client) => void;
+  readonly #undo: () => void;
+  #ending = false;
+
+  constructor(server: Server | HttpsServer, clock: Clock, onGone: (client: Client) => void) {
+    this.#server = server;
+    this.#clock = clock;
+    this.#onGone = onGone;
+    this.#undo = this.#isTls() ? this.#watchTls() : this.#watchPlain();
+  }
+
+  /** Connections open now. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  [Symbol.iterator](): Iterator<Client> {
+    return this.#open.values();
+  }
+
+  /** The client behind a socket, also one that was accepted before this was made. */
+  of(socket: Socket): Client {
+    return this.#open.get(socket) ?? this.#add(socket);
+  }
+
+  /** Its last open request has ended: what it sends next is another one. */
+  rested(client: Client): void {
+    client.mark = client.socket.bytesRead;
+    client.idleSince = this.#clock.now();
+  }
+
+  /** From here on connections are ended so that the last answer arrives whole: see {@link Client}. */
+  beginEnding(): void {
+    this.#ending = true;
+    for (const { socket } of this.#open.values()) this.#softenEnd(socket);
+  }
+
+  /** Ends our side; what the client still sends is discarded. Safe to call twice. */
+  end(client: Client): void {
+    if (client.endedAt !== undefined) return;
+    client.endedAt = this.#clock.now();
+    client.socket.end();
+    // Without a reader the client's own end would never be seen.
+    if (client.socket.readableFlowing === false) client.socket.resume();
+  }
+
+  /** Forgets all of it; connections stay as they are. */
+  dispose(): void {
+    this.#undo();
+    for (const { socket } of this.#open.values()) {
+      socket.off('close', this.#closed);
+      if (this.#ending) delete (socket as Partial<Socket>).destroySoon;
+    }
+    this.#open.clear();
+  }
+
+  #isTls(): boolean {
+    return 'setSecureContext' in this.#server;
+  }
+
+  #watchPlain(): () => void {
+    const connected = (socket: Socket) => {
+      this.accepted += 1;
+      this.#add(socket);
+    };
+    this.#server.on('connection', connected);
+    return () => void this.#server.off('connection', connected);
+  }
+
+  /** A TLS server shows a connection twice: raw from the accept on, and secure after the handshake. Only the second may be ended then. */
+  #watchTls(): () => void {
+    const shaking = new Map<string, Socket>();
+    const connected = (raw: Socket) => {
+      this.accepted += 1;
+      const key = keyOf(raw);
+      // A unix socket has no ports to match the two by.
+      if (key === undefined) return;
+      shaking.set(key, raw);
+      this.#add(raw);
+      raw.once('close', () => shaking.delete(key));
+    };
+    const secured = (secure: Socket) => {
+      const raw = shaking.get(keyOf(secure) ?? '');
+      if (raw) this.#forget(raw);
+      this.#add(secure);
+    };
+    this.#server.on('connection', connected);
+    this.#server.on('secureConnection', secured);
+    return () => {
+      this.#server.off('connection', connected);
+      this.#server.off('secureConnection', secured);
+    };
+  }
+
+  #add(socket: Socket): Client {
+    const client: Client = {
+      socket,
+      requests: 0,
+      mark: 0,
+      idleSince: this.#clock.now(),
+      endedAt: undefined,
+    };
+    this.#open.set(socket, client);
+    socket.on('close', this.#closed);
+    if (this.#ending) this.#softenEnd(socket);
+    return client;
+  }
+
+  #forget(socket: Socket): void {
+    socket.off('close', this.#closed);
+    this.#open.delete(socket);
+  }
+
+  // One function for all sockets: it finds its client by `this`.
+  readonly #closed = ((clients: Clients) =>
+    function (this: Socket): void {
+      const client = clients.#open.get(this);
+      if (client === undefined) return;
+      clients.#open.delete(this);
+      clients.#onGone(client);
+    })(this);
+
+  /** Node ends a connection after its last answer with destroySoon: closed while bytes are unread, it would be reset. */
+  #softenEnd(socket: Socket): void {
+    socket.destroySoon = () => this.end(this.of(socket));
+  }
+}
+
+/** Whether bytes of a request have arrived that is not whole yet. */
+export function isHalfRead({ socket, requests, mark }: Client): boolean {
+  return requests === 0 && socket.bytesRead - mark > STRAY_BYTES;
+}
+
+function keyOf({ remoteAddress, remotePort }: Socket): string | undefined {
+  return remotePort === undefined ? undefined : `${remoteAddress} ${remotePort}`;
+}

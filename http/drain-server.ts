@@ -1,0 +1,98 @@
+import type { Server } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
+import { ShutdownError } from '../src/index.js';
+import type { DrainCounts } from './counts.js';
+import { Drain } from './drain.js';
+import type { OpenRequest } from './open-requests.js';
+import { type DrainOptions, resolveOptions } from './options.js';
+import { subscribeSteps } from './steps.js';
+
+/** A server that will be drained. Disposing it gives the server back as it was. */
+export interface DrainedServer extends Disposable {
+  /** What the shutdown has done so far; all zero before the trigger. */
+  readonly counts: DrainCounts;
+  /** Connections open now, also those that never sent a byte. */
+  readonly connections: number;
+  /** Requests open now, with the jobs that were begun in them. */
+  readonly openRequests: readonly OpenRequest[];
+  /** Takes everything off the server and the bus. A drain under way goes on as far as its handlers run. Safe to call twice. */
+  dispose(): void;
+}
+
+const drained = new WeakSet<Server | HttpsServer>();
+
+/**
+ * Ends a server with its clients instead of against them: nobody who is connected, waiting in the kernel's backlog or
+ * about to use a keep-alive connection gets a reset as long as the budget lasts.
+ *
+ * ```
+ * intake    readiness 503, Connection: close on every answer, serves on for readinessDelayMs
+ * drain     listens until the backlog is empty, closes, lets requests finish and idle connections go
+ * deliver   requests still open: told what `answer` says, after the reports of their jobs were accepted
+ * ```
+ *
+ * Works on node:http and node:https servers, listening or not yet. Best attached before the server listens: of
+ * connections accepted earlier it learns with their next request.
+ * @throws {ShutdownError} `INVALID_OPTION` for a bad option, or a server that is none or is drained already;
+ * `PHASE_PAST` during a shutdown, `BUS_DISPOSED` after it.
+ */
+export function drainServer(server: Server | HttpsServer, options: DrainOptions = {}): DrainedServer {
+  checkServer(server);
+  const settings = resolveOptions(options);
+  const drain = new Drain(server, settings);
+  let unsubscribe: () => void;
+  try {
+    unsubscribe = subscribeSteps(drain);
+  } catch (error) {
+    drain.dispose();
+    throw error;
+  }
+  // The port is known only now, and a report of several servers needs it.
+  const renamed = () => {
+    try {
+      const again = subscribeSteps(drain);
+      unsubscribe();
+      unsubscribe = again;
+    } catch {
+      // The shutdown has begun or the bus was disposed: the names stay without a port.
+    }
+  };
+  server.on('listening', renamed);
+  drained.add(server);
+  let disposed = false;
+  const dispose = () => {
+    if (disposed) return;
+    disposed = true;
+    server.off('listening', renamed);
+    unsubscribe();
+    drain.dispose();
+    drained.delete(server);
+  };
+  return {
+    get counts() {
+      return drain.counts;
+    },
+    get connections() {
+      return drain.clients.size;
+    },
+    get openRequests() {
+      return [...drain.requests];
+    },
+    dispose,
+    [Symbol.dispose]: dispose,
+  };
+}
+
+function checkServer(server: Partial<Server> | undefined | null): void {
+  const usable = typeof server?.listen === 'function' && typeof server.closeAllConnections === 'function';
+  if (!usable)
+    throw new ShutdownError(
+      'INVALID_OPTION',
+      'drainServer was given no server; allowed: one of node:http or node:https',
+    );
+  if (drained.has(server as Server))
+    throw new ShutdownError(
+      'INVALID_OPTION',
+      'this server is drained already; dispose the first one, or attach once',
+    );
+}

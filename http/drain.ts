@@ -1,0 +1,213 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
+import { Server as NetServer } from 'node:net';
+import { sleep } from '../src/clock.js';
+import type { JobDelivery, JobView, Logger, ShutdownEvents } from '../src/index.js';
+import { createInstanceLogger } from '../src/logger.js';
+import { Answering } from './answering.js';
+import { type Client, Clients, isHalfRead } from './clients.js';
+import { type DrainCounts, Tally } from './counts.js';
+import { interceptRequests, type PassOn } from './intercept.js';
+import { OpenRequests, type RequestEnding, type TrackedRequest } from './open-requests.js';
+import type { DrainSettings } from './options.js';
+import { answerProbe, probeOf } from './probes.js';
+
+/**
+ * ```
+ *            stopping            phase deliver
+ *  serving ───────────▶ closing ───────────────▶ delivering
+ *  keep-alive           Connection: close        new requests get 503
+ * ```
+ */
+type Stage = 'serving' | 'closing' | 'delivering';
+
+/** What all steps of one server's drain share: its clients, its requests, and where it stands. */
+export class Drain {
+  readonly server: Server | HttpsServer;
+  readonly settings: DrainSettings;
+  readonly clients: Clients;
+  readonly requests: OpenRequests;
+  readonly answering: Answering;
+  readonly tally = new Tally();
+  readonly log: Logger;
+  /** When the trigger came, on the clock. */
+  stoppedAt = 0;
+  /** Whether the drain phase had its time; not so in a quick shutdown. */
+  drained = false;
+  #stage: Stage = 'serving';
+  #acceptedBefore = 0;
+  /** The listener and every connection are closed, those from before this was made included. */
+  #serverClosed = false;
+  /** Connections may exist that nobody told us of. */
+  readonly #attachedLate: boolean;
+  readonly #undo: (() => void)[] = [];
+  #wake: (() => void) | undefined = undefined;
+
+  constructor(server: Server | HttpsServer, settings: DrainSettings) {
+    const { config, instanceId } = settings.bus;
+    this.server = server;
+    this.settings = settings;
+    this.log = createInstanceLogger(config.logger, config.service, instanceId);
+    this.clients = new Clients(server, config.clock, (client) => {
+      this.requests.abandon(client);
+      if (this.clients.size === 0) this.#wake?.();
+    });
+    this.requests = new OpenRequests((record, ending) => this.#ended(record, ending));
+    this.answering = new Answering(settings.answer, this.log);
+    this.#attachedLate = server.listening;
+    this.#undo.push(
+      interceptRequests(server, (...request) => this.#enter(...request)),
+      () => this.clients.dispose(),
+      this.#watchServer(),
+      this.#watchBus(),
+    );
+  }
+
+  /** `:8080`, a unix socket's path, or nothing before the server listens. */
+  get label(): string {
+    const address = this.server.address();
+    if (address === null) return '';
+    return typeof address === 'string' ? address : `:${address.port}`;
+  }
+
+  get counts(): DrainCounts {
+    const accepted = this.#stage === 'serving' ? 0 : this.clients.accepted - this.#acceptedBefore;
+    return this.tally.snapshot(accepted);
+  }
+
+  /** Whether no connection is left. */
+  get deserted(): boolean {
+    return this.clients.size === 0 && (!this.#attachedLate || this.#serverClosed);
+  }
+
+  /** Closes the listener alone: http's own close() also destroys idle connections, in a race with their next request. */
+  closeListener(): void {
+    if (this.server.listening) NetServer.prototype.close.call(this.server);
+  }
+
+  /** Ends a client's connection; a request of which only the beginning has come is cut off by it. */
+  end(client: Client): void {
+    if (isHalfRead(client)) this.#countReset();
+    this.clients.end(client);
+  }
+
+  /** Ends idle connections that were accepted before this was made and have asked for nothing since. */
+  endStrangers(): void {
+    if (this.#attachedLate && this.clients.size === 0) this.server.closeIdleConnections();
+  }
+
+  /** Resolves when the last request or the last connection is gone, after `ms`, or when `signal` aborts. */
+  async change(ms: number, signal: AbortSignal): Promise<void> {
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    await sleep(this.settings.bus.config.clock, ms, AbortSignal.any([signal, woken.signal]));
+    this.#wake = undefined;
+  }
+
+  /** Closes what is left; requests that were still open or half read count as reset. */
+  destroyAll(): void {
+    for (const record of [...this.requests]) {
+      const { response, refused } = record;
+      const whole = refused ? 'refused' : 'answered';
+      this.requests.end(record, response.writableFinished ? whole : 'reset');
+    }
+    for (const client of [...this.clients]) {
+      if (client.endedAt === undefined) this.end(client);
+      client.socket.destroy();
+    }
+    if (this.#attachedLate) this.server.closeAllConnections();
+  }
+
+  dispose(): void {
+    for (const undo of this.#undo.splice(0)) undo();
+  }
+
+  #enter(event: string, request: IncomingMessage, response: ServerResponse, passOn: PassOn): boolean {
+    // The application may emit it again, after checkContinue say.
+    if (this.requests.has(response)) return passOn(event, request, response);
+    const client = this.clients.of(request.socket);
+    if (this.#stage !== 'serving' && client.endedAt !== undefined) return this.#tooLate(request);
+    const { readinessPath, livenessPath, bus } = this.settings;
+    const probe = probeOf(request, readinessPath, livenessPath);
+    if (probe !== undefined) {
+      this.clients.rested(client);
+      answerProbe(response, probe, bus.ready);
+      return true;
+    }
+    const record = this.requests.begin(request, response, client);
+    if (this.#stage === 'serving') return this.requests.run(record, passOn, event, request, response);
+    this.tally.requests += 1;
+    if (this.#stage === 'delivering') {
+      this.answering.refuse(record);
+      return true;
+    }
+    response.setHeader('Connection', 'close');
+    return this.requests.run(record, passOn, event, request, response);
+  }
+
+  /** Our side was ended already. The client is told by a closed connection that nobody has seen this request. */
+  #tooLate({ socket }: IncomingMessage): true {
+    this.#countReset();
+    socket.destroy();
+    return true;
+  }
+
+  #countReset(): void {
+    this.tally.requests += 1;
+    this.tally.ended('reset');
+  }
+
+  #ended({ client, request }: TrackedRequest, ending: RequestEnding): void {
+    this.clients.rested(client);
+    // Answered before its body had arrived: the rest of that is no beginning of a next one.
+    if (!request.complete) request.once('end', () => this.clients.rested(client));
+    if (this.#stage === 'serving') return;
+    this.tally.ended(ending);
+    if (this.requests.size === 0) this.#wake?.();
+  }
+
+  #watchServer(): () => void {
+    const closed = () => {
+      this.#serverClosed = true;
+      this.#wake?.();
+    };
+    this.server.on('close', closed);
+    return () => void this.server.off('close', closed);
+  }
+
+  #watchBus(): () => void {
+    const { bus } = this.settings;
+    const begun = (job: JobView) => this.requests.adopt(job);
+    const finished = (job: JobView) => this.requests.release(job);
+    const delivered = ({ envelope, outcome }: JobDelivery) => {
+      const record = this.requests.reported(envelope.subject, outcome);
+      if (record?.reported && this.#stage === 'delivering') this.answering.answer(record);
+    };
+    const stopping = () => this.#stop();
+    const phaseStarted = ({ phase }: ShutdownEvents['phase-started'][0]) => {
+      if (phase === 'deliver') this.#stage = 'delivering';
+    };
+    bus.on('job-begun', begun).on('job-finished', finished).on('delivery', delivered);
+    bus.on('stopping', stopping).on('phase-started', phaseStarted);
+    return () => {
+      bus.off('job-begun', begun).off('job-finished', finished).off('delivery', delivered);
+      bus.off('stopping', stopping).off('phase-started', phaseStarted);
+    };
+  }
+
+  #stop(): void {
+    const { tally, clients, requests } = this;
+    this.#stage = 'closing';
+    this.stoppedAt = this.settings.bus.config.clock.now();
+    this.#acceptedBefore = clients.accepted;
+    tally.openAtStop = clients.size;
+    tally.requestsAtStop = requests.size;
+    tally.requests = requests.size;
+    clients.beginEnding();
+    for (const { response } of requests) {
+      // Sent without it, the connection goes idle afterwards and lingers like any other.
+      if (!response.headersSent) response.setHeader('Connection', 'close');
+    }
+    this.log.info(`http ${this.label}: ${clients.size} clients connected, ${requests.size} requests open`);
+  }
+}

@@ -1,0 +1,6 @@
+export type { Answer, AnswerFunction, AnswerOutcome } from './answer.js';
+export type { BacklogEnding } from './backlog.js';
+export type { DrainCounts } from './counts.js';
+export { type DrainedServer, drainServer } from './drain-server.js';
+export type { OpenRequest } from './open-requests.js';
+export { DRAIN_DEFAULTS, type DrainOptions } from './options.js';

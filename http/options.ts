@@ -1,0 +1,119 @@
+import { defaultBus, type ShutdownBus, ShutdownError } from '../src/index.js';
+import { type Answer, type AnswerFunction, problemOf } from './answer.js';
+
+/** Options of {@link drainServer}. */
+export interface DrainOptions {
+  /** The bus whose shutdown drains the server. @default the default bus */
+  readonly bus?: ShutdownBus;
+  /**
+   * Milliseconds between the trigger and the first step that turns connections away: readiness is off, everything is
+   * still served. 0 to what the reserves leave of `budgetMs`. Not waited for after SIGQUIT.
+   * @default bus.config.readinessDelayMs: 5000 on Kubernetes, else 0
+   */
+  readonly readinessDelayMs?: number;
+  /** GET on this path is answered here: 200 while the bus is ready, 503 from the trigger on. @default not intercepted */
+  readonly readinessPath?: string;
+  /** GET on this path is answered here with 200 as long as the process can. @default not intercepted */
+  readonly livenessPath?: string;
+  /**
+   * What requests get that the drain phase could not finish.
+   * - `'wait'`: the application's own answer as long as there is time, then 503 with Retry-After; a request whose jobs
+   *   were all reported gets that 503 at once
+   * - `{ status, body, headers }`: this, once the reports of the request's jobs were accepted; 503 if they were not
+   * - a function: whatever it returns, once the outcome of those reports is known
+   * @default 'wait'
+   */
+  readonly answer?: 'wait' | Answer | AnswerFunction;
+  /** Whether the listener stays open until the kernel's backlog is empty. @default true */
+  readonly drainBacklog?: boolean;
+  /**
+   * Milliseconds a keep-alive connection must have been idle, in all, before it is ended: a request that is on its way
+   * is still answered. Connections that were idle for longer when the trigger came are kept a fifth of it. 0 to the budget.
+   * @default 250
+   */
+  readonly idleLingerMs?: number;
+}
+
+/** {@link DrainOptions} with every value filled in. */
+export interface DrainSettings {
+  readonly bus: ShutdownBus;
+  readonly readinessDelayMs: number;
+  readonly readinessPath: string | undefined;
+  readonly livenessPath: string | undefined;
+  readonly answer: 'wait' | Answer | AnswerFunction;
+  readonly drainBacklog: boolean;
+  readonly idleLingerMs: number;
+}
+
+/** The documented defaults that are plain values. */
+export const DRAIN_DEFAULTS = Object.freeze({
+  answer: 'wait' as const,
+  drainBacklog: true,
+  idleLingerMs: 250,
+});
+
+/**
+ * Fills in the defaults.
+ * @throws {ShutdownError} `INVALID_OPTION`, listing everything that is wrong.
+ */
+export function resolveOptions(options: DrainOptions): DrainSettings {
+  const problems = [
+    checkBus(options.bus),
+    checkPath('readinessPath', options.readinessPath),
+    checkPath('livenessPath', options.livenessPath),
+    options.readinessPath !== undefined && options.readinessPath === options.livenessPath
+      ? 'readinessPath and livenessPath are the same, allowed: two paths'
+      : undefined,
+    checkAnswer(options.answer),
+    options.drainBacklog === undefined || typeof options.drainBacklog === 'boolean'
+      ? undefined
+      : `drainBacklog is ${String(options.drainBacklog)}, allowed: true or false`,
+  ];
+  refuse(problems);
+  const bus = options.bus ?? defaultBus();
+  const { budgetMs, reserveMs, releaseReserveMs, interruptGraceMs } = bus.config;
+  const free = budgetMs - reserveMs - releaseReserveMs - interruptGraceMs;
+  refuse([
+    checkMs('readinessDelayMs', options.readinessDelayMs, free, 'what the reserves leave of budgetMs'),
+    checkMs('idleLingerMs', options.idleLingerMs, budgetMs, 'budgetMs'),
+  ]);
+  return {
+    bus,
+    readinessDelayMs: options.readinessDelayMs ?? bus.config.readinessDelayMs,
+    readinessPath: options.readinessPath,
+    livenessPath: options.livenessPath,
+    answer: options.answer ?? DRAIN_DEFAULTS.answer,
+    drainBacklog: options.drainBacklog ?? DRAIN_DEFAULTS.drainBacklog,
+    idleLingerMs: options.idleLingerMs ?? Math.min(DRAIN_DEFAULTS.idleLingerMs, budgetMs),
+  };
+}
+
+type Problem = string | undefined;
+
+function refuse(problems: readonly Problem[]): void {
+  const found = problems.filter((problem) => problem !== undefined);
+  if (found.length === 0) return;
+  throw new ShutdownError('INVALID_OPTION', `the options of drainServer are not usable: ${found.join('; ')}`);
+}
+
+function checkBus(bus: unknown): Problem {
+  if (bus === undefined || typeof (bus as Partial<ShutdownBus> | null)?.subscribeShutdown === 'function')
+    return undefined;
+  return 'bus is no bus, allowed: what createShutdownBus or defaultBus returns';
+}
+
+function checkPath(name: string, path: unknown): Problem {
+  if (path === undefined || (typeof path === 'string' && /^\/[^?#\s]*$/.test(path))) return undefined;
+  return `${name} is ${JSON.stringify(path)}, allowed: a path such as '/readyz', without a query`;
+}
+
+function checkAnswer(answer: unknown): Problem {
+  if (answer === undefined || answer === 'wait' || typeof answer === 'function') return undefined;
+  const problem = problemOf(answer);
+  return problem && `answer has an unusable ${problem}; or 'wait', or a function`;
+}
+
+function checkMs(name: string, ms: unknown, most: number, why: string): Problem {
+  if (ms === undefined || (typeof ms === 'number' && ms >= 0 && ms <= most)) return undefined;
+  return `${name} is ${String(ms)}, allowed: milliseconds from 0 to ${most}, ${why}`;
+}

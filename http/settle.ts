@@ -1,0 +1,63 @@
+import { turn } from './backlog.js';
+import { type Client, isHalfRead, LINGER_MS } from './clients.js';
+import type { Drain } from './drain.js';
+
+/** How long changes that nobody announces, bytes on an idle connection say, may go unseen, in milliseconds. */
+const POLL_MS = 50;
+/** The part of `idleLingerMs` that also connections get that were idle for longer before the trigger. */
+const LEAST_SHARE = 0.2;
+
+/**
+ * When idle connections are ended: after `idleLingerMs` without a request, or now.
+ */
+export type IdlePolicy = 'when-due' | 'at-once';
+
+/**
+ * Ends every connection as soon as nothing is lost by it, and resolves when none is left or when `signal` aborts.
+ *
+ * ```
+ * request open, or the beginning of one read    left alone
+ * idle                                          ended when due
+ * ended                                         closed by the client, or LINGER_MS later
+ * ```
+ */
+export async function settleClients(drain: Drain, signal: AbortSignal, policy: IdlePolicy): Promise<void> {
+  while (!drain.deserted && !signal.aborted) {
+    // Right after the poll phase: whatever the kernel had was read, also when the loop was blocked and a timer is late.
+    await turn();
+    const nextMs = sweep(drain, policy);
+    if (drain.deserted || signal.aborted) return;
+    await drain.change(Math.min(nextMs, POLL_MS), signal);
+  }
+}
+
+/** @returns milliseconds until the next connection is due. */
+function sweep(drain: Drain, policy: IdlePolicy): number {
+  const now = drain.settings.bus.config.clock.now();
+  let nextMs = Number.POSITIVE_INFINITY;
+  for (const client of drain.clients) {
+    const dueMs = client.endedAt === undefined ? endDue(drain, client, policy) : closeDue(client);
+    if (dueMs > now) nextMs = Math.min(nextMs, dueMs - now);
+    else if (client.endedAt === undefined) drain.end(client);
+    else client.socket.destroy();
+  }
+  if (now >= drain.stoppedAt + drain.settings.idleLingerMs) drain.endStrangers();
+  return nextMs;
+}
+
+/**
+ * When our side may be ended. What counts is how long a connection has been idle in all: the longer, the less likely is
+ * a request on its way just now, and waiting again would not make it less so.
+ */
+function endDue(drain: Drain, client: Client, policy: IdlePolicy): number {
+  if (client.requests > 0) return Number.POSITIVE_INFINITY;
+  if (policy === 'at-once') return 0;
+  if (isHalfRead(client)) return Number.POSITIVE_INFINITY;
+  const { idleLingerMs } = drain.settings;
+  return Math.max(client.idleSince + idleLingerMs, drain.stoppedAt + idleLingerMs * LEAST_SHARE);
+}
+
+/** When a connection whose client does not close may be closed: not while the answer is still leaving. */
+function closeDue({ socket, endedAt = 0 }: Client): number {
+  return socket.writableFinished ? endedAt + LINGER_MS : Number.POSITIVE_INFINITY;
+}

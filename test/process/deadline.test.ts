@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import { type Ending, envelopesIn, startAndKill } from './child.js';
+
+const BUDGET_MS = 500;
+const LATE_MS = BUDGET_MS + 250;
+const RUNS = 30;
+const env = { SHUTDOWN_BUDGET_MS: String(BUDGET_MS) };
+
+async function runs(fixture: string, args: string[]): Promise<Ending[]> {
+  const endings: Ending[] = [];
+  for (let run = 0; run < RUNS; run += 1) endings.push(await startAndKill(fixture, 'SIGTERM', { args, env }));
+  return endings;
+}
+
+describe('the deadline holds', () => {
+  it(`A05: a handler that never settles: gone before budget + 250 ms, job reported, exit code 1 names it, ${RUNS} runs`, async () => {
+    for (const { code, stdout, stderr, afterKillMs } of await runs('never-settles.js', ['drain'])) {
+      expect(afterKillMs).toBeLessThan(LATE_MS);
+      expect(code).toBe(1);
+      expect(envelopesIn(stdout)).toMatchObject([{ subject: 'r1' }]);
+      expect(stdout).toContain('released');
+      expect(stderr).toMatch(/exit code 1 because of handler "kafka consumer" timed-out/);
+    }
+  }, 120_000);
+
+  it(`A05: a handler that blocks the loop for 60 s: gone before budget + 250 ms, open jobs on stderr, ${RUNS} runs`, async () => {
+    for (const { signal, stderr, afterKillMs } of await runs('blocks-loop.js', ['busy'])) {
+      expect(afterKillMs).toBeLessThan(LATE_MS);
+      expect(signal).toBe('SIGKILL');
+      expect(envelopesIn(stderr)).toMatchObject([{ subject: 'r1', data: { payload: { page: 7 } } }]);
+      expect(stderr).toMatch(
+        /the event loop was still blocked at the deadline; ending the process, 1 open jobs follow/,
+      );
+    }
+  }, 120_000);
+
+  it('a loop blocked in a call of the operating system, in the last phase, ends as well, and what was delivered is not said again', async () => {
+    const { signal, stdout, stderr, afterKillMs } = await startAndKill('blocks-loop.js', 'SIGTERM', {
+      args: ['wait', 'release'],
+      env,
+    });
+    expect([signal, afterKillMs < LATE_MS]).toEqual(['SIGKILL', true]);
+    expect(envelopesIn(stdout)).toMatchObject([{ subject: 'r1' }]);
+    expect(envelopesIn(stderr)).toEqual([]);
+  });
+
+  it('negative twin: without the watchdog the blocked process is still there long after its budget', async () => {
+    const { afterKillMs } = await startAndKill('blocks-without-watchdog.js', 'SIGTERM', { env });
+    expect(afterKillMs).toBeGreaterThan(LATE_MS + 500);
+  });
+
+  it('A05: on Cloud Run a handler that never settles is gone before the 10 s are over, job reported', async () => {
+    const { code, stdout, afterKillMs } = await startAndKill('never-settles.js', 'SIGTERM', {
+      args: ['release'],
+      env: { K_SERVICE: 'orders' },
+    });
+    expect(afterKillMs).toBeGreaterThan(8000);
+    expect(afterKillMs).toBeLessThan(9250);
+    expect(code).toBe(1);
+    expect(envelopesIn(stdout)).toMatchObject([{ subject: 'r1', data: { service: 'orders' } }]);
+  });
+});

@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import { envelopesIn, start, startAndKill } from './child.js';
+
+const env = { SHUTDOWN_BUDGET_MS: '400' };
+
+describe('whatever ends the process', () => {
+  it.each([
+    ['uncaughtException', 1],
+    ['unhandledRejection', 1],
+    ['idle', 0],
+    ['request', 0],
+  ])('A02: %s is reported as such and exits with %i', async (way, expected) => {
+    const { code, stdout } = await start('dies.js', { args: [way], env }).ended;
+    expect(envelopesIn(stdout)).toMatchObject([{ subject: 'r1', data: { reason: way } }]);
+    expect(code).toBe(expected);
+  });
+
+  it('process.exit by the application: the open job is on stderr, the code stays', async () => {
+    const { code, stderr } = await start('dies.js', { args: ['exit'], env }).ended;
+    expect(envelopesIn(stderr)).toMatchObject([{ subject: 'r1', data: { reason: 'exit' } }]);
+    expect(code).toBe(3);
+  });
+
+  it('A01: eating memory past the limit begins the shutdown with reason memory, and the job is reported', async () => {
+    const { code, stdout, stderr } = await start('memory.js').ended;
+    expect(envelopesIn(stdout)).toMatchObject([{ subject: 'r1', data: { reason: 'memory' } }]);
+    expect(stderr).toMatch(/stopping: memory: \d+ of \d+ bytes in use/);
+    expect(code).toBe(0);
+  });
+
+  it('A27: with every notifier dead the job ends on stderr, one line, and the exit code says so', async () => {
+    const { code, stdout, stderr } = await startAndKill('open-job.js', 'SIGTERM', {
+      env: { ...env, SHUTDOWN_WEBHOOK_URL: 'http://127.0.0.1:9/' },
+    });
+    expect(code).toBe(1);
+    expect(envelopesIn(stderr)).toMatchObject([{ subject: 'r1' }]);
+    expect(envelopesIn(stdout)).toEqual([]);
+    expect(stderr).toMatch(/exit code 1 because of 1 jobs rejected or expired/);
+  });
+});

@@ -1,0 +1,176 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const examples = readdirSync(join(root, 'examples')).filter((file) => file.endsWith('.js'));
+
+let folder: string;
+let running: ChildProcess[] = [];
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-examples-'));
+});
+
+afterEach(() => {
+  for (const child of running) child.kill('SIGKILL');
+  running = [];
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Runs an example until it says how to end it, sends that signal, and gives its exit code and what it printed. */
+async function runExample(file: string, signal: NodeJS.Signals = 'SIGTERM') {
+  const child = spawn(process.execPath, [join(root, 'examples', file)], {
+    // Nothing of the shell these tests were started in; half a second for jobs, to save everybody's time.
+    env: { SHUTDOWN_BUDGET_MS: '3000', TMPDIR: folder },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  running.push(child);
+  const lines: string[] = [];
+  const words: string[] = [];
+  createInterface({ input: child.stderr }).on('line', (line) => words.push(line));
+  const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
+  const ready = new Promise<void>((resolve, reject) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      lines.push(line);
+      if (line.endsWith(`kill -TERM ${child.pid}`)) resolve();
+    });
+    closed.then(() => reject(new Error(`${file} ended before it was ready:\n${words.join('\n')}`)), reject);
+  });
+  await ready;
+  const atSignal = lines.length;
+  child.kill(signal);
+  const [code] = await closed;
+  return { code, before: lines.slice(0, atSignal), after: lines.slice(atSignal), words };
+}
+
+/** The lines that are envelopes, read. */
+const envelopesIn = (lines: readonly string[]) =>
+  lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
+
+describe('01-stdout.js', () => {
+  test('lets the short job finish and prints the long one with its progress', async () => {
+    const { code, after } = await runExample('01-stdout.js');
+    expect(code).toBe(0);
+    expect(after).toContain('the thumbnail is done');
+    expect(after).toContain('the film is not done, somebody will hear of it');
+    const [envelope, ...others] = envelopesIn(after);
+    expect(others).toEqual([]);
+    expect(envelope.data).toMatchObject({
+      jobType: 'encode',
+      payload: { film: 'Metropolis' },
+      outcome: 'interrupted',
+      reason: 'SIGTERM',
+    });
+    expect(envelope.data.progress.frame).toBeGreaterThan(0);
+  });
+
+  test('does the same after Ctrl-C', async () => {
+    const { code, after } = await runExample('01-stdout.js', 'SIGINT');
+    expect(code).toBe(0);
+    expect(envelopesIn(after).map(({ data }) => data.reason)).toEqual(['SIGINT']);
+  });
+});
+
+describe('02-webhook.js', () => {
+  test('cleans up after the GracefulExit, and its receiver believes the signed report', async () => {
+    const { code, after } = await runExample('02-webhook.js');
+    expect(code).toBe(0);
+    expect(after[0]).toBe('service: GracefulExit: SIGTERM received. Rolling back.');
+    expect(after.at(-1)).toMatch(
+      /^receiver: billing-run \{"month":"2025-11"\} stopped at \{ invoice: \d+ \}$/,
+    );
+  });
+
+  test('is told of Ctrl-C by a plain Interrupt', async () => {
+    const { code, after } = await runExample('02-webhook.js', 'SIGINT');
+    expect(code).toBe(0);
+    expect(after[0]).toBe('service: Interrupt: SIGINT received. Rolling back.');
+  });
+});
+
+describe('03-priorities.js', () => {
+  test('calls every handler in its order, also after one that fails and one that hangs', async () => {
+    const { code, after } = await runExample('03-priorities.js');
+    expect(after.slice(0, 7)).toEqual([
+      '1 leave the load balancer',
+      '2 stop the consumer (signal, time enough)',
+      '3 mirror: fails',
+      '3 archive: hangs',
+      '4 flush the metrics',
+      '5 together: close the database',
+      '5 together: close the cache',
+    ]);
+    expect(code).toBe(1);
+  });
+
+  test('names the two bad ones in its report and in the log, with the line that subscribed them', async () => {
+    const { after, words } = await runExample('03-priorities.js');
+    expect(after.find((line) => line.includes('mirror '))).toMatch(/failed/);
+    expect(after.find((line) => line.includes('archive '))).toMatch(/timed-out +\d{3} ms/);
+    expect(words.join('\n')).toMatch(/handler "archive" \(subscribed at .*03-priorities\.js:\d+/);
+  });
+});
+
+describe('04-http-server.js', () => {
+  test('gives the short request its real answer and the long one the chosen one, after the report', async () => {
+    const { code, after } = await runExample('04-http-server.js');
+    expect(code).toBe(0);
+    const [short, report, long] = after;
+    expect(short).toBe('GET /short?ms=1000: 200 rendered');
+    expect(JSON.parse(String(report)).data.payload).toEqual({ pathname: '/long' });
+    expect(long).toBe('GET /long?ms=3600000: 200 not rendered, but on record: it will be');
+  });
+});
+
+describe('05-own-notifier.js', () => {
+  test('writes unfinished jobs to a file, and goes on with them at the next start', async () => {
+    const first = await runExample('05-own-notifier.js');
+    expect(first.code).toBe(0);
+    const left = readFileSync(join(folder, 'shutdown-bus-unfinished.jsonl'), 'utf8').trim().split('\n');
+    const files = left.map((line) => JSON.parse(line).data.progress.file);
+
+    const second = await runExample('05-own-notifier.js');
+    expect(second.code).toBe(0);
+    expect(second.before.slice(0, 2)).toEqual([
+      `going on with letters at file ${files[0]}`,
+      `going on with photographs at file ${files[1]}`,
+    ]);
+  });
+});
+
+describe('all examples', () => {
+  test('are the five that are tested here', () => {
+    expect(examples).toEqual([
+      '01-stdout.js',
+      '02-webhook.js',
+      '03-priorities.js',
+      '04-http-server.js',
+      '05-own-notifier.js',
+    ]);
+  });
+
+  test.each(examples)('%s says what it shows and how to try it, on one page', (file) => {
+    const text = readFileSync(join(root, 'examples', file), 'utf8');
+    expect(text).toMatch(new RegExp(`^// @ts-check\n// Shows: [^]*\n// Try: {3}node examples/${file}`));
+    expect(text.trimEnd().split('\n').length).toBeLessThanOrEqual(60);
+  });
+
+  test('have a line each in the README', () => {
+    const readme = readFileSync(join(root, 'examples', 'README.md'), 'utf8');
+    const named = [...readme.matchAll(/^- \[(.+)\]\(\1\): \S/gm)].map(([, file]) => file);
+    expect(named).toEqual(examples);
+  });
+
+  test('use the package as its types allow it, and so does the demo', async () => {
+    const tsc = join(root, 'node_modules', '.bin', 'tsc');
+    const checked = promisify(execFile)(tsc, ['-p', join(root, 'examples')]);
+    await expect(checked.catch(({ stdout }) => ({ stdout }))).resolves.toMatchObject({ stdout: '' });
+  });
+});
