@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { type Envelope, envelopeJson } from '../src/envelope.js';
 import { messageOf } from '../src/errors.js';
 import type { Notifier } from '../src/notifier.js';
 import { connectOnce, createClient, createDrain } from './webhook/client.js';
-import { checkedHeaders, checkedLimit, checkedName, checkedSecret, checkedUrl } from './webhook/options.js';
+import { checkedHeaders, checkedLimit, checkedName, checkedUrl } from './webhook/options.js';
+import { createSigner } from './webhook/signer.js';
 import { abortedError, failed, unreachable, type Verdict, verdictOf } from './webhook/verdict.js';
 
 /** Where {@link webhookNotifier} posts to, and in what shape. */
@@ -126,27 +126,4 @@ function customMessage(made: unknown): Message {
   const text = JSON.stringify(made) as string | undefined;
   if (text === undefined) throw new TypeError('body(batch) returned nothing that JSON can hold');
   return { text, contentType: 'application/json' };
-}
-
-/** The Standard Webhooks headers of one batch. */
-function createSigner(
-  secret: string | undefined,
-): (batch: readonly Envelope[], text: string) => Record<string, string> {
-  const webhook = secret === undefined ? undefined : checkedSecret(secret);
-  return (batch, text) => {
-    const id = messageId(batch);
-    const now = new Date();
-    return {
-      'webhook-id': id,
-      'webhook-timestamp': String(Math.floor(now.getTime() / 1000)),
-      ...(webhook && { 'webhook-signature': webhook.sign(id, now, text) }),
-    };
-  };
-}
-
-/** An id fit for a header; without full stops, which separate the parts of the signed text. */
-function messageId(batch: readonly Envelope[]): string {
-  const ids = batch.map(({ id }) => id);
-  if (ids.length === 1 && /^[\w/:@+=-]{1,200}$/.test(ids[0] as string)) return ids[0] as string;
-  return `msg_${createHash('sha256').update(JSON.stringify(ids)).digest('hex')}`;
 }

@@ -1,5 +1,4 @@
 import { resolveConfig, type ShutdownBusOptions, type ShutdownConfig } from './config.js';
-import { completeEnvelope } from './envelope.js';
 import { messageOf, ShutdownError, toError } from './errors.js';
 import type { ShutdownEvents } from './events.js';
 import { endProcess, flushOutput } from './exit.js';
@@ -66,11 +65,9 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
         this.#registry.forget(job);
         this.#run?.jobSettled(job);
       },
-      delivered: (delivery) => {
-        this.#run?.jobReported(delivery.outcome);
-        if (this.listenerCount('delivery') === 0) return;
-        const { envelope, outcome, notifiers } = delivery;
-        this.emit('delivery', { envelope: completeEnvelope(envelope), outcome, notifiers: notifiers() });
+      delivered: (outcome, event) => {
+        this.#run?.jobReported(outcome);
+        if (this.listenerCount('delivery') > 0) this.emit('delivery', event());
       },
     });
     this.#install();

@@ -1,5 +1,6 @@
 import { openShare } from './budget.js';
 import { type Clock, sleep } from './clock.js';
+import type { EnvelopeList } from './delivery.js';
 import { completeEnvelope, type Envelope, envelopeJson, truncateEnvelope } from './envelope.js';
 import { messageOf, ShutdownError, toError } from './errors.js';
 import type { Notifier, Receipt } from './notifier.js';
@@ -44,7 +45,7 @@ interface Batch {
  */
 export class DeliveryLane {
   readonly #notifier: Notifier;
-  readonly #envelopes: readonly Envelope[];
+  readonly #envelopes: EnvelopeList;
   readonly #indexes: readonly number[];
   readonly #plan: LanePlan;
   readonly #onOutcome: (index: number, outcome: DeliveryOutcome) => void;
@@ -64,7 +65,7 @@ export class DeliveryLane {
   /** @param indexes which of `envelopes` are this lane's. */
   constructor(
     notifier: Notifier,
-    envelopes: readonly Envelope[],
+    envelopes: EnvelopeList,
     indexes: readonly number[],
     plan: LanePlan,
     onOutcome: (index: number, outcome: DeliveryOutcome) => void,
@@ -209,7 +210,7 @@ export class DeliveryLane {
 
   /** The envelope as this notifier takes it: without its payload when it is too large. */
   #fitted(index: number): Envelope {
-    const envelope = this.#envelopes[index] as Envelope;
+    const envelope = this.#envelopes.at(index) as Envelope;
     if (this.#batchBytes === Number.POSITIVE_INFINITY) return envelope;
     return sizeOf(envelope) <= this.#batchBytes ? envelope : truncateEnvelope(envelope);
   }

@@ -24,10 +24,15 @@ export interface DeliveryPlan {
   readonly onError?: (notifier: string, error: Error, attempt: number) => void;
 }
 
+/** Envelopes by index: an array, or a list that writes each one when it is first asked for. */
+export interface EnvelopeList {
+  readonly length: number;
+  at(index: number): Envelope | undefined;
+}
+
 /** One envelope's outcome over all notifiers. */
 export interface Delivery {
   readonly index: number;
-  readonly envelope: Envelope;
   readonly outcome: DeliveryOutcome;
   /** By notifier; those that were not needed are left out. */
   readonly notifiers: () => Readonly<Record<string, DeliveryOutcome>>;
@@ -43,18 +48,15 @@ export interface DeliveryResult {
  * Hands envelopes to notifiers until each was taken, refused, or the time is up. Never throws; settles when the
  * last outcome is known, at the latest when `remainingMs` is over.
  */
-export async function deliverEnvelopes(
-  envelopes: readonly Envelope[],
-  plan: DeliveryPlan,
-): Promise<DeliveryResult> {
+export async function deliverEnvelopes(envelopes: EnvelopeList, plan: DeliveryPlan): Promise<DeliveryResult> {
   return plan.mode === 'failover' ? failOver(envelopes, plan) : fanOut(envelopes, plan);
 }
 
-async function fanOut(envelopes: readonly Envelope[], plan: DeliveryPlan): Promise<DeliveryResult> {
+async function fanOut(envelopes: EnvelopeList, plan: DeliveryPlan): Promise<DeliveryResult> {
   const { notifiers } = plan;
   const tally = createTally(envelopes, plan);
   const waiting = new Int32Array(envelopes.length).fill(notifiers.length);
-  const everything = [...envelopes.keys()];
+  const everything = indexesOf(envelopes);
   if (notifiers.length === 0) for (const index of everything) tally.tell(index, 'expired');
 
   const lanes = notifiers.map(
@@ -69,10 +71,10 @@ async function fanOut(envelopes: readonly Envelope[], plan: DeliveryPlan): Promi
   return { outcomes: tally.outcomes, notifiers: lanes.map((lane) => lane.report()) };
 }
 
-async function failOver(envelopes: readonly Envelope[], plan: DeliveryPlan): Promise<DeliveryResult> {
+async function failOver(envelopes: EnvelopeList, plan: DeliveryPlan): Promise<DeliveryResult> {
   const tally = createTally(envelopes, plan);
   const reports: NotifierReport[] = [];
-  let left = [...envelopes.keys()];
+  let left = indexesOf(envelopes);
   for (const [position, notifier] of plan.notifiers.entries()) {
     if (left.length === 0) break;
     const refused: number[] = [];
@@ -91,7 +93,7 @@ async function failOver(envelopes: readonly Envelope[], plan: DeliveryPlan): Pro
 }
 
 /** Who said what of which envelope. */
-function createTally(envelopes: readonly Envelope[], { onOutcome }: DeliveryPlan) {
+function createTally(envelopes: EnvelopeList, { onOutcome }: DeliveryPlan) {
   const outcomes: DeliveryOutcome[] = new Array(envelopes.length);
   const said = new Map<string, DeliveryOutcome[]>();
   const all = (index: number) => [...said].filter(([, list]) => list[index] !== undefined);
@@ -111,7 +113,7 @@ function createTally(envelopes: readonly Envelope[], { onOutcome }: DeliveryPlan
       outcomes[index] = outcome;
       const notifiers = () =>
         Object.fromEntries(all(index).map(([name, list]) => [name, list[index] as DeliveryOutcome]));
-      onOutcome({ index, envelope: envelopes[index] as Envelope, outcome, notifiers });
+      onOutcome({ index, outcome, notifiers });
     },
   };
 }
@@ -127,6 +129,10 @@ async function runUntil(lane: DeliveryLane, plan: DeliveryPlan, ms: number): Pro
   stop();
   plan.signal?.removeEventListener('abort', stop);
   await expired;
+}
+
+function indexesOf({ length }: EnvelopeList): number[] {
+  return Array.from({ length }, (_, index) => index);
 }
 
 const SEVERITY: Readonly<Record<DeliveryOutcome, number>> = { delivered: 0, rejected: 1, expired: 2 };

@@ -54,7 +54,8 @@ function brokenNotifier(name: string, cause: Error): Notifier {
   const error = new ShutdownError('DELIVERY_FAILED', `${name} could not be loaded: ${messageOf(cause)}`);
   return {
     name,
-    maxBatchSize: Number.MAX_SAFE_INTEGER,
+    maxBatchSize: 500,
+    textOnly: true,
     warmUp: () => Promise.reject(error),
     deliver: async (batch) => batch.map(({ id }) => ({ id, status: 'rejected', error })),
   };

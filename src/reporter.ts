@@ -1,12 +1,14 @@
 import type { ShutdownConfig } from './config.js';
-import type { Delivery, DeliveryPlan, DeliveryResult } from './delivery.js';
-import { type Envelope, type EnvelopeFacts, EnvelopeWriter } from './envelope.js';
+import type { DeliveryPlan, DeliveryResult, EnvelopeList } from './delivery.js';
+import { completeEnvelope, type Envelope, type EnvelopeFacts, EnvelopeWriter } from './envelope.js';
 import { messageOf } from './errors.js';
+import type { JobDelivery } from './events.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import { writeLastResort } from './last-resort.js';
 import type { Logger } from './logger.js';
 import type { Notifier } from './notifier.js';
 import { loadNotifier } from './notifier-loader.js';
+import type { DeliveryOutcome } from './report.js';
 import { createSerialiser, loadSerialisers } from './safe-json.js';
 
 /** What the reporter needs from its bus. */
@@ -16,8 +18,8 @@ export interface ReporterHost {
   readonly log: Logger;
   /** A report was accepted: its job needs no record any more. */
   accepted(job: JobHandle): void;
-  /** One job's outcome is known. */
-  delivered(delivery: Delivery): void;
+  /** One job's outcome is known; the event is made for whoever wants it. */
+  delivered(outcome: DeliveryOutcome, event: () => JobDelivery): void;
 }
 
 /** The time and the reason of a report. */
@@ -62,8 +64,7 @@ export class Reporter {
     if (jobs.length === 0) return { outcomes: [], notifiers: [] };
     const { config, log } = this.#host;
     const { notifiers, deliverEnvelopes } = await this.#load();
-    const factsOf = this.#factsAsOfNow(occasion.reason);
-    const envelopes = jobs.map((job) => this.#writer.write(job, factsOf(job)));
+    const envelopes = new EnvelopesOnDemand(jobs, this.#writer, this.#factsAsOfNow(occasion.reason));
     return deliverEnvelopes(envelopes, {
       notifiers,
       mode: config.deliveryMode,
@@ -71,9 +72,14 @@ export class Reporter {
       random: Math.random,
       remainingMs: occasion.remainingMs,
       ...(occasion.signal && { signal: occasion.signal }),
-      onOutcome: (delivery) => {
-        if (delivery.outcome === 'delivered') this.#host.accepted(jobs[delivery.index] as JobHandle);
-        this.#host.delivered(delivery);
+      onOutcome: ({ index, outcome, notifiers }) => {
+        if (outcome === 'delivered') this.#host.accepted(jobs[index] as JobHandle);
+        this.#host.delivered(outcome, () => ({
+          envelope: completeEnvelope(envelopes.at(index)),
+          outcome,
+          notifiers: notifiers(),
+        }));
+        envelopes.drop(index);
       },
       onError: (name, error, attempt) =>
         log.warn(`notifier ${name} failed, attempt ${attempt}: ${messageOf(error)}`),
@@ -92,12 +98,14 @@ export class Reporter {
     writeLastResort([...this.lines(jobs, reason)].map(([, line]) => line));
   }
 
-  #factsAsOfNow(reason: string): (job: JobHandle) => EnvelopeFacts {
-    const time = new Date(this.#host.config.clock.wallTime()).toISOString();
+  #factsAsOfNow(reason: string): FactsOf {
+    const { clock } = this.#host.config;
+    const now = clock.now();
+    const time = new Date(clock.wallTime()).toISOString();
     return (job) => ({
       outcome: job.overran ? 'timed-out' : 'interrupted',
       reason: job.overran ? 'timeout' : reason,
-      elapsedMs: job.elapsedMs,
+      elapsedMs: Math.max(0, Math.round(now - job.begunAt)),
       time,
     });
   }
@@ -124,9 +132,44 @@ export class Reporter {
   }
 }
 
+type FactsOf = (job: JobHandle) => EnvelopeFacts;
+
+/**
+ * Writes each envelope when its batch is put together, and keeps it until its outcome is known. Writing a hundred
+ * thousand ahead would block the event loop for a third of the reserve.
+ */
+class EnvelopesOnDemand implements EnvelopeList {
+  readonly length: number;
+  readonly #jobs: readonly JobHandle[];
+  readonly #writer: EnvelopeWriter;
+  readonly #factsOf: FactsOf;
+  readonly #written = new Map<number, Envelope>();
+
+  constructor(jobs: readonly JobHandle[], writer: EnvelopeWriter, factsOf: FactsOf) {
+    this.length = jobs.length;
+    this.#jobs = jobs;
+    this.#writer = writer;
+    this.#factsOf = factsOf;
+  }
+
+  at(index: number): Envelope {
+    let envelope = this.#written.get(index);
+    if (envelope === undefined) {
+      const job = this.#jobs[index] as JobHandle;
+      envelope = this.#writer.write(job, this.#factsOf(job));
+      this.#written.set(index, envelope);
+    }
+    return envelope;
+  }
+
+  drop(index: number): void {
+    this.#written.delete(index);
+  }
+}
+
 interface Loaded {
   readonly notifiers: readonly Notifier[];
-  readonly deliverEnvelopes: (envelopes: readonly Envelope[], plan: DeliveryPlan) => Promise<DeliveryResult>;
+  readonly deliverEnvelopes: (envelopes: EnvelopeList, plan: DeliveryPlan) => Promise<DeliveryResult>;
 }
 
 async function loadDelivery({ notifiers, notifierSettings }: ShutdownConfig): Promise<Loaded> {

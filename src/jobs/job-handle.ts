@@ -57,7 +57,7 @@ export class JobHandle implements Job, StoredJob {
   }
 
   get startedAt(): string {
-    return new Date(this.#owner.clock.wallTime() - this.elapsedMs).toISOString();
+    return wallTimeText(this.#owner.clock.wallTime() - this.elapsedMs);
   }
 
   get elapsedMs(): number {
@@ -151,4 +151,16 @@ export class JobHandle implements Job, StoredJob {
     this.#owner.clock.clearTimeout(this.#timers.verdict);
     this.#timers = undefined;
   }
+}
+
+let lastMs = Number.NaN;
+let lastText = '';
+
+/** Jobs often begin in bursts: the same millisecond gives the same text without making it again. */
+function wallTimeText(ms: number): string {
+  if (ms !== lastMs) {
+    lastMs = ms;
+    lastText = new Date(ms).toISOString();
+  }
+  return lastText;
 }

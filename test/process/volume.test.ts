@@ -42,6 +42,7 @@ describe('a hundred thousand open jobs', () => {
       args: [String(MANY)],
       env: { K_SERVICE: 'orders', SHUTDOWN_WEBHOOK_URL: url, SHUTDOWN_WEBHOOK_SECRET: SECRET },
     });
+    expect(stderr.slice(0, 2000)).toContain(`notifier webhook: ${MANY} delivered, 0 rejected, 0 expired`);
     expect(pages.subarray(1).every((times) => times === 1)).toBe(true);
     expect(code).toBe(0);
     expect(afterKillMs).toBeLessThan(10_000);
