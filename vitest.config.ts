@@ -2,6 +2,9 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
+    // For .ci/run, which prints the totals once more.
+    reporters: process.env.CI ? ['default', ['json', { outputFile: '.cache/vitest.json' }]] : ['default'],
+    coverage: { include: ['src/**', 'notifiers/**', 'stores/**', 'http/**'] },
     env: { METADATA_SERVER_DETECTION: 'none' },
     projects: [
       {

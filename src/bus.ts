@@ -65,6 +65,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
         this.#registry.forget(job);
         this.#run?.jobSettled(job);
       },
+      storeFailed: (error) => this.#noteStoreFailure(error),
       delivered: (outcome, event) => {
         this.#run?.jobReported(outcome);
         if (this.listenerCount('delivery') > 0) this.emit('delivery', event());
@@ -227,8 +228,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       jobInterrupted: (event: ShutdownEvents['job-interrupted'][0]) =>
         void this.emit('job-interrupted', event),
       jobTimedOut: (job: JobHandle) => void this.#reportOne(job),
-      storeFailed: (error: unknown) =>
-        this.#note('the job store failed; its jobs are held in memory only', error),
+      storeFailed: (error: unknown) => this.#noteStoreFailure(error),
     };
   }
 
@@ -250,6 +250,10 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       'PHASE_PAST',
       `handler "${name}" with priority ${priority} came too late: the shutdown is already past that phase`,
     );
+  }
+
+  #noteStoreFailure(error: unknown): void {
+    this.#note('the job store failed; jobs are held in memory, and some may be reported twice', error);
   }
 
   #note(what: string, error: unknown): void {

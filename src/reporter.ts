@@ -18,6 +18,8 @@ export interface ReporterHost {
   readonly log: Logger;
   /** A report was accepted: its job needs no record any more. */
   accepted(job: JobHandle): void;
+  /** The store may still hold what was delivered: it will be reported twice rather than lost. */
+  storeFailed(error: unknown): void;
   /** One job's outcome is known; the event is made for whoever wants it. */
   delivered(outcome: DeliveryOutcome, event: () => JobDelivery): void;
 }
@@ -65,7 +67,7 @@ export class Reporter {
     const { config, log } = this.#host;
     const { notifiers, deliverEnvelopes } = await this.#load();
     const envelopes = new EnvelopesOnDemand(jobs, this.#writer, this.#factsAsOfNow(occasion.reason));
-    return deliverEnvelopes(envelopes, {
+    const result = await deliverEnvelopes(envelopes, {
       notifiers,
       mode: config.deliveryMode,
       clock: config.clock,
@@ -84,6 +86,8 @@ export class Reporter {
       onError: (name, error, attempt) =>
         log.warn(`notifier ${name} failed, attempt ${attempt}: ${messageOf(error)}`),
     });
+    await this.#releaseFromStore(jobs.filter((_, index) => result.outcomes[index] === 'delivered'));
+    return result;
   }
 
   /** The JSON lines that would report these jobs now, one after the other. */
@@ -96,6 +100,16 @@ export class Reporter {
   speakLast(jobs: Iterable<JobHandle>, reason: string): void {
     if (this.#host.config.store?.durable) return;
     writeLastResort([...this.lines(jobs, reason)].map(([, line]) => line));
+  }
+
+  async #releaseFromStore(jobs: readonly JobHandle[]): Promise<void> {
+    const { config, instanceId, storeFailed } = this.#host;
+    if (config.store === undefined || jobs.length === 0) return;
+    try {
+      await config.store.markDelivered(jobs.map(({ id }) => `${instanceId}/${id}`));
+    } catch (error) {
+      storeFailed(error);
+    }
   }
 
   #factsAsOfNow(reason: string): FactsOf {
