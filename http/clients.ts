@@ -15,6 +15,7 @@ import type { Clock } from '../src/clock.js';
  */
 export interface Client {
   readonly socket: Socket;
+  readonly owner: Clients;
   /** Requests on it whose response has not closed. */
   requests: number;
   /** `socket.bytesRead` when it was last between two requests. */
@@ -28,6 +29,11 @@ export interface Client {
 /** How long an ended connection may keep the client's side open, in milliseconds: closed earlier, a reset could overtake the answer. */
 export const LINGER_MS = 250;
 
+// Where a socket keeps its client, so that a request finds it without hashing.
+const CLIENT = Symbol('shutdown-bus.client');
+
+type ClientSocket = Socket & { [CLIENT]?: Client | undefined };
+
 // Some clients send a stray CRLF after a body; the beginning of a request is longer.
 const STRAY_BYTES = 2;
 
@@ -35,7 +41,7 @@ const STRAY_BYTES = 2;
 export class Clients {
   /** Connections accepted since this was made. */
   accepted = 0;
-  readonly #open = new Map<Socket, Client>();
+  readonly #open = new Set<Client>();
   readonly #server: Server | HttpsServer;
   readonly #clock: Clock;
   readonly #onGone: (client: Client) => void;
@@ -60,7 +66,7 @@ export class Clients {
 
   /** The client behind a socket, also one that was accepted before this was made. */
   of(socket: Socket): Client {
-    return this.#open.get(socket) ?? this.#add(socket);
+    return (socket as ClientSocket)[CLIENT] ?? this.#add(socket);
   }
 
   /** Its last open request has ended: what it sends next is another one. */
@@ -72,7 +78,7 @@ export class Clients {
   /** From here on connections are ended so that the last answer arrives whole: see {@link Client}. */
   beginEnding(): void {
     this.#ending = true;
-    for (const { socket } of this.#open.values()) this.#softenEnd(socket);
+    for (const { socket } of this.#open) this.#softenEnd(socket);
   }
 
   /** Ends our side; what the client still sends is discarded. Safe to call twice. */
@@ -87,11 +93,7 @@ export class Clients {
   /** Forgets all of it; connections stay as they are. */
   dispose(): void {
     this.#undo();
-    for (const { socket } of this.#open.values()) {
-      socket.off('close', this.#closed);
-      if (this.#ending) delete (socket as Partial<Socket>).destroySoon;
-    }
-    this.#open.clear();
+    for (const client of this.#open) this.forget(client);
   }
 
   #isTls(): boolean {
@@ -121,7 +123,7 @@ export class Clients {
     };
     const secured = (secure: Socket) => {
       const raw = shaking.get(keyOf(secure) ?? '');
-      if (raw) this.#forget(raw);
+      if (raw) this.forget(this.of(raw));
       this.#add(secure);
     };
     this.#server.on('connection', connected);
@@ -135,35 +137,46 @@ export class Clients {
   #add(socket: Socket): Client {
     const client: Client = {
       socket,
+      owner: this,
       requests: 0,
       mark: 0,
       idleSince: this.#clock.now(),
       endedAt: undefined,
     };
-    this.#open.set(socket, client);
-    socket.on('close', this.#closed);
+    // It has had its close already, and would stay on the list for ever.
+    if (socket.destroyed) return client;
+    this.#open.add(client);
+    (socket as ClientSocket)[CLIENT] = client;
+    socket.on('close', closed);
     if (this.#ending) this.#softenEnd(socket);
     return client;
   }
 
-  #forget(socket: Socket): void {
-    socket.off('close', this.#closed);
-    this.#open.delete(socket);
+  /** Takes a client off the list. */
+  forget(client: Client): void {
+    const socket: ClientSocket = client.socket;
+    if (!this.#open.delete(client)) return;
+    socket[CLIENT] = undefined;
+    socket.off('close', closed);
+    if (this.#ending) delete (socket as Partial<Socket>).destroySoon;
   }
 
-  // One function for all sockets: it finds its client by `this`.
-  readonly #closed = ((clients: Clients) =>
-    function (this: Socket): void {
-      const client = clients.#open.get(this);
-      if (client === undefined) return;
-      clients.#open.delete(this);
-      clients.#onGone(client);
-    })(this);
+  /** Its connection was closed. */
+  gone(client: Client): void {
+    this.forget(client);
+    this.#onGone(client);
+  }
 
   /** Node ends a connection after its last answer with destroySoon: closed while bytes are unread, it would be reset. */
   #softenEnd(socket: Socket): void {
     socket.destroySoon = () => this.end(this.of(socket));
   }
+}
+
+// One function for all sockets: it finds its client by `this`.
+function closed(this: ClientSocket): void {
+  const client = this[CLIENT];
+  if (client !== undefined) client.owner.gone(client);
 }
 
 /** Whether bytes of a request have arrived that is not whole yet. */

@@ -56,7 +56,7 @@ export class Drain {
     this.answering = new Answering(settings.answer, this.log);
     this.#attachedLate = server.listening;
     this.#undo.push(
-      interceptRequests(server, (...request) => this.#enter(...request)),
+      interceptRequests(server, this.#enter),
       () => this.clients.dispose(),
       this.#watchServer(),
       this.#watchBus(),
@@ -122,11 +122,16 @@ export class Drain {
     for (const undo of this.#undo.splice(0)) undo();
   }
 
-  #enter(event: string, request: IncomingMessage, response: ServerResponse, passOn: PassOn): boolean {
+  readonly #enter = (
+    event: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    passOn: PassOn,
+  ): boolean => {
     // The application may emit it again, after checkContinue say.
     if (this.requests.has(response)) return passOn(event, request, response);
     const client = this.clients.of(request.socket);
-    if (this.#stage !== 'serving' && client.endedAt !== undefined) return this.#tooLate(request);
+    if (client.endedAt !== undefined) return this.#tooLate(request);
     const { readinessPath, livenessPath, bus } = this.settings;
     const probe = probeOf(request, readinessPath, livenessPath);
     if (probe !== undefined) {
@@ -135,15 +140,16 @@ export class Drain {
       return true;
     }
     const record = this.requests.begin(request, response, client);
-    if (this.#stage === 'serving') return this.requests.run(record, passOn, event, request, response);
-    this.tally.requests += 1;
-    if (this.#stage === 'delivering') {
-      this.answering.refuse(record);
-      return true;
+    if (this.#stage !== 'serving') {
+      this.tally.requests += 1;
+      if (this.#stage === 'delivering') {
+        this.answering.refuse(record);
+        return true;
+      }
+      response.setHeader('Connection', 'close');
     }
-    response.setHeader('Connection', 'close');
-    return this.requests.run(record, passOn, event, request, response);
-  }
+    return this.requests.passOn(record, event, passOn);
+  };
 
   /** Our side was ended already. The client is told by a closed connection that nobody has seen this request. */
   #tooLate({ socket }: IncomingMessage): true {

@@ -20,9 +20,9 @@ export function interceptRequests(
   let active = true;
   const passOn: PassOn = (event, request, response) => original.call(server, event, request, response);
   const intercepting: Emit = function (event, ...args) {
-    if (active && (event === 'request' || event === 'checkContinue' || event === 'checkExpectation'))
-      return enter(event, args[0] as IncomingMessage, args[1] as ServerResponse, passOn);
-    return original.call(this, event, ...args);
+    const asks = event === 'request' || event === 'checkContinue' || event === 'checkExpectation';
+    if (!active || !asks) return original.call(this, event, ...args);
+    return enter(event, args[0] as IncomingMessage, args[1] as ServerResponse, passOn);
   };
   target.emit = intercepting;
   return () => {

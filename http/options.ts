@@ -27,8 +27,9 @@ export interface DrainOptions {
   /** Whether the listener stays open until the kernel's backlog is empty. @default true */
   readonly drainBacklog?: boolean;
   /**
-   * Milliseconds a keep-alive connection must have been idle, in all, before it is ended: a request that is on its way
-   * is still answered. Connections that were idle for longer when the trigger came are kept a fifth of it. 0 to the budget.
+   * Milliseconds an idle keep-alive connection is kept from the trigger, or from its last answer, so that a request that
+   * is on its way is still answered; those idle for four times as long before the trigger get a fifth of it. Nothing is
+   * waited for without such connections. 0 to the budget.
    * @default 250
    */
   readonly idleLingerMs?: number;

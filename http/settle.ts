@@ -4,8 +4,10 @@ import type { Drain } from './drain.js';
 
 /** How long changes that nobody announces, bytes on an idle connection say, may go unseen, in milliseconds. */
 const POLL_MS = 50;
-/** The part of `idleLingerMs` that also connections get that were idle for longer before the trigger. */
-const LEAST_SHARE = 0.2;
+/** So many times `idleLingerMs` without a request before the trigger make a connection a quiet one … */
+const QUIET_FACTOR = 4;
+/** … that is kept for this part of it only. */
+const QUIET_SHARE = 0.2;
 
 /**
  * When idle connections are ended: after `idleLingerMs` without a request, or now.
@@ -46,15 +48,16 @@ function sweep(drain: Drain, policy: IdlePolicy): number {
 }
 
 /**
- * When our side may be ended. What counts is how long a connection has been idle in all: the longer, the less likely is
- * a request on its way just now, and waiting again would not make it less so.
+ * When our side may be ended. The longer a connection has been idle, the less likely is a request on its way just now,
+ * and waiting more would not make it less so: one that has been quiet for long is not kept for long.
  */
 function endDue(drain: Drain, client: Client, policy: IdlePolicy): number {
   if (client.requests > 0) return Number.POSITIVE_INFINITY;
   if (policy === 'at-once') return 0;
   if (isHalfRead(client)) return Number.POSITIVE_INFINITY;
   const { idleLingerMs } = drain.settings;
-  return Math.max(client.idleSince + idleLingerMs, drain.stoppedAt + idleLingerMs * LEAST_SHARE);
+  const quiet = drain.stoppedAt - client.idleSince >= idleLingerMs * QUIET_FACTOR;
+  return Math.max(client.idleSince, drain.stoppedAt) + idleLingerMs * (quiet ? QUIET_SHARE : 1);
 }
 
 /** When a connection whose client does not close may be closed: not while the answer is still leaving. */

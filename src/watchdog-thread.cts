@@ -2,12 +2,9 @@ import fs = require('node:fs');
 import v8 = require('node:v8');
 import threads = require('node:worker_threads');
 
-const { state, settled, dueAt, prefix } = threads.workerData as {
-  state: SharedArrayBuffer;
-  settled: SharedArrayBuffer;
-  dueAt: number;
-  prefix: string;
-};
+import type { WatchdogData } from './watchdog.js' with { 'resolution-mode': 'import' };
+
+const { state, settled, dueAt, prefix } = threads.workerData as WatchdogData;
 const STDERR = 2;
 const MOST_WAIT_MS = 100;
 const armed = new Int32Array(state);

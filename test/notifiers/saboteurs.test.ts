@@ -7,7 +7,7 @@ import {
   type NotifierHarness,
   notifierConformance,
   notifierSaboteurs,
-} from '../../src/testing/notifier-conformance.js';
+} from '../../src/testing/index.js';
 
 const intervals: NodeJS.Timeout[] = [];
 afterAll(() => intervals.forEach(clearInterval));
