@@ -89,7 +89,8 @@ async function deliverByBus(url) {
   const report = await bus.requestShutdown();
   bus.dispose();
   const handler = report.handlers.find(({ name }) => name === 'report open jobs');
-  if (report.jobs.delivered !== JOBS || !handler) throw new Error(`${report.jobs.delivered} jobs were delivered`);
+  if (report.jobs.delivered !== JOBS || !handler)
+    throw new Error(`${report.jobs.delivered} jobs were delivered`);
   return { deliveryMs: handler.durationMs, shutdownMs: report.durationMs - DRAIN_MS };
 }
 

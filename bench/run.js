@@ -46,7 +46,12 @@ function readArguments() {
     if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1 && rounds <= MOST_ROUNDS)) {
       return `--rounds is ${values.rounds}; allowed: a whole number from 1 to ${MOST_ROUNDS}`;
     }
-    return { names: positionals.length > 0 ? positionals : NAMES, rounds, json: values.json, help: values.help };
+    return {
+      names: positionals.length > 0 ? positionals : NAMES,
+      rounds,
+      json: values.json,
+      help: values.help,
+    };
   } catch (error) {
     return /** @type {Error} */ (error).message;
   }

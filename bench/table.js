@@ -17,7 +17,10 @@ export function describeMachine() {
 /** @param {readonly Row[]} rows */
 export function formatTable(rows) {
   const { node, platform, processor, processors } = describeMachine();
-  const lines = [['benchmark', 'ours', 'reference', 'ours to reference', 'goal', '', 'rounds'], ...rows.map(cells)];
+  const lines = [
+    ['benchmark', 'ours', 'reference', 'ours to reference', 'goal', '', 'rounds'],
+    ...rows.map(cells),
+  ];
   const widths = (lines[0] ?? []).map((_cell, column) =>
     Math.max(...lines.map((line) => line[column]?.length ?? 0)),
   );

@@ -170,13 +170,20 @@ export class ShutdownRun {
 
   /** Handlers of one priority run together, so the largest of their reserves is theirs. */
   #reservedAfter(priority: number): number {
+    const { deliver, release } = PHASE_PRIORITY;
     const reserves = new Map<number, number>();
-    const { releaseReserveMs } = this.#parts.config;
-    if (priority > PHASE_PRIORITY.release) reserves.set(PHASE_PRIORITY.release, releaseReserveMs);
+    if (priority > release) reserves.set(release, this.#parts.config.releaseReserveMs);
     for (const later of this.#ahead()) {
       reserves.set(later.priority, Math.max(reserves.get(later.priority) ?? 0, later.reserveMs));
     }
-    return [...reserves.values()].reduce((sum, ms) => sum + ms, 0);
+    const sumOf = (list: Iterable<number>) => [...list].reduce((sum, ms) => sum + ms, 0);
+    // What follows delivery in its own phase, answers to open requests say, shares its reserve; half of it stays its own.
+    const delivery = reserves.get(deliver) ?? 0;
+    const following = [...reserves]
+      .filter(([later]) => later > release && later < deliver)
+      .map(([, ms]) => ms);
+    if (delivery > 0) reserves.set(deliver, Math.max(delivery / 2, delivery - sumOf(following)));
+    return sumOf(reserves.values());
   }
 
   #phaseRun(): PhaseRun {

@@ -165,6 +165,25 @@ describe('the run', () => {
     }
   });
 
+  it('handlers that follow delivery in its phase share its reserve, and leave it at least half', async () => {
+    for (const [reserveMs, interruptedAt] of [
+      [300, 5000],
+      [2000, 4500],
+    ] as const) {
+      const { bus, clock } = createTestBus();
+      const job = bus.jobs.begin({ type: 'render' });
+      const { signal } = job;
+      bus.subscribeShutdown(() => {}, { name: 'answer', priority: 90, reserveMs });
+      const running = bus.requestShutdown();
+      await pass(clock, interruptedAt - 1, 500);
+      expect(signal.aborted).toBe(false);
+      await pass(clock, 1);
+      expect(signal.aborted).toBe(true);
+      await pass(clock, 10_000, 500);
+      await running;
+    }
+  });
+
   it('with no time left a handler is still called, with a signal that has aborted', async () => {
     const { bus, clock } = createTestBus({ releaseReserveMs: 0 });
     bus.subscribeShutdown(never, { name: 'greedy', priority: 10 });

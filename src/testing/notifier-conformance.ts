@@ -5,7 +5,6 @@ import { conductCases } from './notifier-conduct-cases.js';
 import { failureCases } from './notifier-failure-cases.js';
 import { createTrial, type Trial } from './notifier-trial.js';
 
-
 /** What the suite needs to put a notifier to the test: one far end for each fate of a call. */
 export interface NotifierHarness {
   /** A fresh notifier whose far end works. */
