@@ -98,8 +98,12 @@ export class Reporter {
 
   /** One line a job on stderr, at once, unless a durable store keeps them. */
   speakLast(jobs: Iterable<JobHandle>, reason: string): void {
-    if (this.#host.config.store?.durable) return;
-    writeLastResort([...this.lines(jobs, reason)].map(([, line]) => line));
+    const { store, process: host, logger } = this.#host.config;
+    if (store?.durable) return;
+    const lines = [...this.lines(jobs, reason)].map(([, line]) => line);
+    // A process that a test injected must not write to that of the test.
+    if (host === process) writeLastResort(lines);
+    else for (const line of lines) logger.error(line);
   }
 
   async #releaseFromStore(jobs: readonly JobHandle[]): Promise<void> {

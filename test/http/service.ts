@@ -16,7 +16,7 @@ export interface Service {
   readonly notifier: MemoryNotifier;
   readonly host: FakeProcess;
   readonly log: LineLogger;
-  client(): RawClient;
+  client(options?: { readonly allowHalfOpen?: boolean }): RawClient;
 }
 
 export interface ServiceOptions {
@@ -56,7 +56,16 @@ export async function openService(listener: RequestListener, options: ServiceOpt
   const server = createServer(listener);
   const drained = drainServer(server, { bus, ...options.drain });
   const port = await listen(server);
-  const service = { server, port, bus, drained, notifier, host, log, client: () => new RawClient(port) };
+  const service = {
+    server,
+    port,
+    bus,
+    drained,
+    notifier,
+    host,
+    log,
+    client: (how?: { readonly allowHalfOpen?: boolean }) => new RawClient(port, how),
+  };
   opened.push(service);
   return service;
 }

@@ -3,11 +3,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Envelope } from '../../src/envelope.js';
 import type { Notifier, Receipt } from '../../src/notifier.js';
-import {
-  type NotifierHarness,
-  notifierConformance,
-  notifierSaboteurs,
-} from '../../src/testing/index.js';
+import { type NotifierHarness, notifierConformance, notifierSaboteurs } from '../../src/testing/index.js';
 
 const intervals: NodeJS.Timeout[] = [];
 afterAll(() => intervals.forEach(clearInterval));

@@ -32,7 +32,9 @@ describe('stdoutNotifier', () => {
     const batch = [sampleEnvelope('line\nfeed \u2028 日本語'), sampleEnvelope(), sampleEnvelope()];
     const receipts = await deliver(stdoutNotifier({ stream }), batch);
     expect(receipts).toEqual(batch.map(({ id }) => ({ id, status: 'delivered' })));
-    expect(String(stream.read())).toBe(batch.map((envelope) => `${envelopeJson(envelope)}\n`).join(''));
+    stream.end();
+    const written = Buffer.concat(await stream.toArray()).toString();
+    expect(written).toBe(batch.map((envelope) => `${envelopeJson(envelope)}\n`).join(''));
   });
 
   it('writes to process.stdout unless told otherwise', async () => {

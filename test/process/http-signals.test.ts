@@ -57,9 +57,7 @@ describe('SIGTERM', () => {
     client.text = '';
     client.get('/hang');
     const silent = new RawClient(port);
-    await silent.connected;
-    // The silent one was accepted before this is answered.
-    await new RawClient(port).get('/', 'Connection: close\r\n').closed;
+    await Promise.all([service.line('begun'), service.line('connected 2')]);
     service.kill('SIGTERM');
     await client.closed;
     expect(service.stdout).toContain('notified hanging-job');
@@ -80,8 +78,7 @@ describe('SIGQUIT', () => {
   it('B24: ends an open request, a silent connection and the process at once', async () => {
     const { service, port } = await start();
     const [open, silent] = [new RawClient(port).get('/hang'), new RawClient(port)];
-    await silent.connected;
-    await new RawClient(port).get('/', 'Connection: close\r\n').closed;
+    await Promise.all([service.line('begun'), service.line('connected 2')]);
     const since = performance.now();
     service.kill('SIGQUIT');
     await Promise.all([open.closed, silent.closed]);
