@@ -1,7 +1,7 @@
 import { openShare } from './budget.js';
 import { type Clock, sleep } from './clock.js';
 import type { EnvelopeList } from './delivery.js';
-import { completeEnvelope, type Envelope, envelopeJson, truncateEnvelope } from './envelope.js';
+import { completeEnvelope, type Envelope, envelopeBytes, truncateEnvelope } from './envelope.js';
 import { messageOf, ShutdownError, toError } from './errors.js';
 import type { Notifier, Receipt } from './notifier.js';
 import { matchReceipts, retryableReceipts } from './receipts.js';
@@ -52,7 +52,9 @@ export class DeliveryLane {
   readonly #batchBytes: number;
   readonly #counts = { delivered: 0, rejected: 0, expired: 0 };
   readonly #errors = new Map<string, number>();
-  readonly #unsettled: Set<number>;
+  /** By index: 1 when its outcome is known. */
+  readonly #settled: Uint8Array;
+  #unsettled: number;
   readonly #end = new AbortController();
   /** Batches that wait for another attempt. */
   readonly #later: Batch[] = [];
@@ -76,7 +78,8 @@ export class DeliveryLane {
     this.#plan = plan;
     this.#onOutcome = onOutcome;
     this.#batchBytes = notifier.maxBatchBytes ?? Number.POSITIVE_INFINITY;
-    this.#unsettled = new Set(indexes);
+    this.#settled = new Uint8Array(envelopes.length);
+    this.#unsettled = indexes.length;
   }
 
   /** Settles when every envelope has its outcome, at the latest one turn after `expire`. */
@@ -84,7 +87,7 @@ export class DeliveryLane {
     const workers = Math.max(1, this.#notifier.maxConcurrency ?? DEFAULT_CONCURRENCY);
     const done = Promise.all(Array.from({ length: workers }, () => this.#work()));
     await Promise.race([done, oneTurnAfter(this.#end.signal)]);
-    for (const index of [...this.#unsettled]) this.#settle(index, 'expired');
+    for (const index of this.#indexes) this.#settle(index, 'expired');
   }
 
   /** Time is up: what has no outcome yet is `expired`. */
@@ -98,7 +101,7 @@ export class DeliveryLane {
   }
 
   async #work(): Promise<void> {
-    while (this.#unsettled.size > 0 && !this.#end.signal.aborted) {
+    while (this.#unsettled > 0 && !this.#end.signal.aborted) {
       const batch = this.#dueBatch() ?? this.#freshBatch();
       if (batch) await this.#attempt(batch);
       else await this.#untilSomethingIsDue();
@@ -118,7 +121,7 @@ export class DeliveryLane {
     for (let bytes = 0; this.#position < this.#indexes.length && indexes.length < size; this.#position += 1) {
       const index = this.#indexes[this.#position] as number;
       if (this.#batchBytes < Number.POSITIVE_INFINITY) {
-        bytes += sizeOf(this.#fitted(index));
+        bytes += envelopeBytes(this.#fitted(index));
         if (indexes.length > 0 && bytes > this.#batchBytes) break;
       }
       indexes.push(index);
@@ -203,7 +206,9 @@ export class DeliveryLane {
   }
 
   #settle(index: number, outcome: DeliveryOutcome): void {
-    if (!this.#unsettled.delete(index)) return;
+    if (this.#settled[index] === 1) return;
+    this.#settled[index] = 1;
+    this.#unsettled -= 1;
     this.#counts[outcome] += 1;
     this.#onOutcome(index, outcome);
   }
@@ -212,7 +217,7 @@ export class DeliveryLane {
   #fitted(index: number): Envelope {
     const envelope = this.#envelopes.at(index) as Envelope;
     if (this.#batchBytes === Number.POSITIVE_INFINITY) return envelope;
-    return sizeOf(envelope) <= this.#batchBytes ? envelope : truncateEnvelope(envelope);
+    return envelopeBytes(envelope) <= this.#batchBytes ? envelope : truncateEnvelope(envelope);
   }
 
   #asWanted(envelope: Envelope): Envelope {
@@ -253,10 +258,6 @@ export class DeliveryLane {
 export function backOffMs(attempt: number, random: number): number {
   const full = Math.min(BACK_OFF.mostMs, BACK_OFF.firstMs * BACK_OFF.factor ** (attempt - 1));
   return full / 2 + (full / 2) * random;
-}
-
-function sizeOf(envelope: Envelope): number {
-  return Buffer.byteLength(envelopeJson(envelope));
 }
 
 function failed(message: string): ShutdownError {

@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import type { StoredJob } from './store.js';
 
 /** What became of a job: cut off by the shutdown, by its own time limit, or by the death of its process. */
@@ -67,7 +66,6 @@ export interface EnvelopeFacts {
 }
 
 const TYPE = 'shutdown-bus.job.incomplete';
-const host = hostname();
 
 /**
  * Writes envelopes. The payload is taken as it is at that moment: what the job does to it later no longer shows.
@@ -83,13 +81,14 @@ export class EnvelopeWriter {
 
   constructor(origin: EnvelopeOrigin) {
     const { service, instanceId } = origin;
+    const { hostname } = process.getBuiltinModule('node:os');
     this.#origin = origin;
     this.#source = `/${encodeURIComponent(service)}/${instanceId}`;
     this.#head = `{"specversion":"1.0","id":"${instanceId}/`;
     this.#middle = `","source":"${this.#source}","type":"${TYPE}","subject":"`;
     this.#tail =
       `,"service":${JSON.stringify(service)},"instanceId":"${instanceId}"` +
-      `,"host":${JSON.stringify(host)},"pid":${process.pid}}}`;
+      `,"host":${JSON.stringify(hostname())},"pid":${process.pid}}}`;
   }
 
   /** The envelope of one job. */
@@ -126,6 +125,7 @@ class JobEnvelope implements Envelope {
   readonly time: string;
   readonly datacontenttype = 'application/json';
   readonly #text: string;
+  #bytes: number | undefined;
 
   constructor(id: string, source: string, subject: string, time: string, text: string) {
     this.id = id;
@@ -144,6 +144,12 @@ class JobEnvelope implements Envelope {
     return JSON.parse(this.#text) as Envelope;
   }
 
+  static bytesOf(envelope: Envelope): number | undefined {
+    if (!(#text in envelope)) return undefined;
+    envelope.#bytes ??= Buffer.byteLength(envelope.#text);
+    return envelope.#bytes;
+  }
+
   static textOf(envelope: Envelope): string | undefined {
     return #text in envelope ? envelope.#text : undefined;
   }
@@ -152,6 +158,11 @@ class JobEnvelope implements Envelope {
 /** The envelope's JSON text; any plain object of the same shape will do. */
 export function envelopeJson(envelope: Envelope): string {
   return JobEnvelope.textOf(envelope) ?? JSON.stringify(envelope);
+}
+
+/** The size of that text as UTF-8, counted once. */
+export function envelopeBytes(envelope: Envelope): number {
+  return JobEnvelope.bytesOf(envelope) ?? Buffer.byteLength(JSON.stringify(envelope));
 }
 
 /** The envelope as a plain object with all its data, frozen through and through. */

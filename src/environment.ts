@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { constants } from 'node:os';
 import type { DeliveryMode } from './delivery.js';
 import { messageOf, ShutdownError } from './errors.js';
+import { signalNumber } from './reason.js';
 import { isRedactionPath } from './safe-json.js';
 import type { MemoryWatchOptions } from './triggers/memory.js';
 
@@ -221,6 +220,7 @@ class EnvironmentReader {
     }
     if (path === undefined) return text === undefined ? undefined : this.base64('WEBHOOK_SECRET', text);
     try {
+      const { readFileSync } = process.getBuiltinModule('node:fs');
       return this.base64('WEBHOOK_SECRET_FILE', readFileSync(path, 'utf8').trim());
     } catch (error) {
       return this.bad('WEBHOOK_SECRET_FILE', path, `a file this process can read (${messageOf(error)})`);
@@ -274,7 +274,7 @@ const UNCATCHABLE = ['SIGKILL', 'SIGSTOP', 'SIGSEGV', 'SIGBUS', 'SIGFPE', 'SIGIL
 
 /** Whether a listener for that signal can be installed and will be called. */
 export function isCatchable(signal: string): boolean {
-  return signal in constants.signals && !UNCATCHABLE.includes(signal);
+  return signalNumber(signal as NodeJS.Signals) > 0 && !UNCATCHABLE.includes(signal);
 }
 
 const UNITS: Readonly<Record<string, number>> = {

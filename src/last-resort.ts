@@ -1,5 +1,3 @@
-import { writeSync } from 'node:fs';
-
 const STDERR = 2;
 /** How long a full pipe may hold up the end of the process. */
 const MOST_WAIT_MS = 500;
@@ -10,6 +8,7 @@ const MOST_WAIT_MS = 500;
  */
 export function writeLastResort(lines: readonly string[]): void {
   if (lines.length === 0) return;
+  const { writeSync } = process.getBuiltinModule('node:fs');
   const bytes = Buffer.from(`${lines.join('\n')}\n`);
   const pause = new Int32Array(new SharedArrayBuffer(4));
   for (let written = 0, waited = 0; written < bytes.length && waited < MOST_WAIT_MS; ) {

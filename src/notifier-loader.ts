@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import type { NotifierKind, NotifierSettings } from './environment.js';
 import { messageOf, ShutdownError, toError } from './errors.js';
 import type { Notifier } from './notifier.js';
@@ -27,7 +26,7 @@ const SOURCES: Readonly<Record<NotifierKind, Source>> = {
  * @throws {ShutdownError} `PACKAGE_MISSING` that names all that are to be installed.
  */
 export function requirePackages(settings: readonly NotifierSettings[]): void {
-  const { resolve } = createRequire(import.meta.url);
+  const { resolve } = process.getBuiltinModule('node:module').createRequire(import.meta.url);
   const missing = settings
     .map(({ kind }) => SOURCES[kind].needs)
     .filter((name) => name !== undefined)

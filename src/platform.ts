@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-
 /** A place that runs services, and how long it waits from its notice to SIGKILL. */
 export interface Platform {
   readonly name: PlatformName;
@@ -72,7 +70,7 @@ export const PLATFORMS = Object.freeze(
 /** Tells by environment variables and files where this process runs. */
 export function detectPlatform(
   env: Environment = process.env,
-  fileExists: (path: string) => boolean = existsSync,
+  fileExists: (path: string) => boolean = (path) => process.getBuiltinModule('node:fs').existsSync(path),
 ): Platform {
   const rule = RULES.find((candidate) => candidate.recognised(env, fileExists)) as Rule;
   return PLATFORMS[rule.name];

@@ -1,4 +1,3 @@
-import { constants } from 'node:os';
 import { messageOf } from './errors.js';
 
 /** Why the process is ending. */
@@ -18,7 +17,7 @@ export type ShutdownReason =
 
 /** The number of a signal on this machine, 0 for a name it does not know. */
 export function signalNumber(signal: NodeJS.Signals): number {
-  return constants.signals[signal] ?? 0;
+  return process.getBuiltinModule('node:os').constants.signals[signal] ?? 0;
 }
 
 /** The reason in one word, as envelopes carry it: `SIGTERM`, `uncaughtException`, `memory`, `request`, `idle`, `lost`. */
