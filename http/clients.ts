@@ -9,8 +9,8 @@ import type { Clock } from '../src/clock.js';
  * ```
  *  accepted ──▶ idle ◀──▶ bytes ──▶ requests > 0     served
  *                 │                      │ last answer sent
- *                 └──────▶ ended ◀───────┘           our FIN is out, what still comes is discarded
- *                            └──▶ closed             by the client, or LINGER_MS later by us
+ *                 │                    ended           our FIN is out, what still comes is discarded
+ *                 └─────▶ closed ◀───────┘             by the client, or LINGER_MS later by us
  * ```
  */
 export interface Client {
@@ -81,6 +81,17 @@ export class Clients {
     for (const { socket } of this.#open) this.#softenEnd(socket);
   }
 
+  /**
+   * Closes an idle connection. With nothing unread and nothing unsent that is an orderly end to the client, at a third of
+   * what waiting for the client's own end costs a server with thousands of them.
+   */
+  close(client: Client): void {
+    const { socket } = client;
+    // TLS says goodbye first.
+    if (socket.writableLength > 0 || this.#isTls()) this.end(client);
+    else socket.destroy();
+  }
+
   /** Ends our side; what the client still sends is discarded. Safe to call twice. */
   end(client: Client): void {
     if (client.endedAt !== undefined) return;
@@ -93,7 +104,10 @@ export class Clients {
   /** Forgets all of it; connections stay as they are. */
   dispose(): void {
     this.#undo();
-    for (const client of this.#open) this.forget(client);
+    for (const client of this.#open) {
+      this.forget(client);
+      if (this.#ending) delete (client.socket as Partial<Socket>).destroySoon;
+    }
   }
 
   #isTls(): boolean {
@@ -158,7 +172,6 @@ export class Clients {
     if (!this.#open.delete(client)) return;
     socket[CLIENT] = undefined;
     socket.off('close', closed);
-    if (this.#ending) delete (socket as Partial<Socket>).destroySoon;
   }
 
   /** Its connection was closed. */

@@ -85,10 +85,10 @@ export class Drain {
     if (this.server.listening) NetServer.prototype.close.call(this.server);
   }
 
-  /** Ends a client's connection; a request of which only the beginning has come is cut off by it. */
-  end(client: Client): void {
+  /** Closes a connection without a request; one of which only the beginning has come is cut off by it. */
+  close(client: Client): void {
     if (isHalfRead(client)) this.#countReset();
-    this.clients.end(client);
+    this.clients.close(client);
   }
 
   /** Ends idle connections that were accepted before this was made and have asked for nothing since. */
@@ -112,7 +112,7 @@ export class Drain {
       this.requests.end(record, response.writableFinished ? whole : 'reset');
     }
     for (const client of [...this.clients]) {
-      if (client.endedAt === undefined) this.end(client);
+      if (client.endedAt === undefined && isHalfRead(client)) this.#countReset();
       client.socket.destroy();
     }
     if (this.#attachedLate) this.server.closeAllConnections();
@@ -186,8 +186,8 @@ export class Drain {
     const begun = (job: JobView) => this.requests.adopt(job);
     const finished = (job: JobView) => this.requests.release(job);
     const delivered = ({ envelope, outcome }: JobDelivery) => {
-      const record = this.requests.reported(envelope.subject, outcome);
-      if (record?.reported && this.#stage === 'delivering') this.answering.answer(record);
+      for (const record of this.requests.reported(envelope.subject, outcome))
+        if (record.reported && this.#stage === 'delivering') this.answering.answer(record);
     };
     const stopping = () => this.#stop();
     const phaseStarted = ({ phase }: ShutdownEvents['phase-started'][0]) => {

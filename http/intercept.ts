@@ -21,8 +21,8 @@ export function interceptRequests(
   const passOn: PassOn = (event, request, response) => original.call(server, event, request, response);
   const intercepting: Emit = function (event, ...args) {
     const asks = event === 'request' || event === 'checkContinue' || event === 'checkExpectation';
-    if (!active || !asks) return original.call(this, event, ...args);
-    return enter(event, args[0] as IncomingMessage, args[1] as ServerResponse, passOn);
+    if (asks && active) return enter(event, args[0] as IncomingMessage, args[1] as ServerResponse, passOn);
+    return original.call(this, event, ...args);
   };
   target.emit = intercepting;
   return () => {

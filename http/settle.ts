@@ -10,17 +10,17 @@ const QUIET_FACTOR = 4;
 const QUIET_SHARE = 0.2;
 
 /**
- * When idle connections are ended: after `idleLingerMs` without a request, or now.
+ * When idle connections are closed: after `idleLingerMs` without a request, or now.
  */
 export type IdlePolicy = 'when-due' | 'at-once';
 
 /**
- * Ends every connection as soon as nothing is lost by it, and resolves when none is left or when `signal` aborts.
+ * Closes every connection as soon as nothing is lost by it, and resolves when none is left or when `signal` aborts.
  *
  * ```
  * request open, or the beginning of one read    left alone
- * idle                                          ended when due
- * ended                                         closed by the client, or LINGER_MS later
+ * idle                                          closed when due
+ * answered for the last time                    closed by the client, or LINGER_MS later
  * ```
  */
 export async function settleClients(drain: Drain, signal: AbortSignal, policy: IdlePolicy): Promise<void> {
@@ -38,9 +38,9 @@ function sweep(drain: Drain, policy: IdlePolicy): number {
   const now = drain.settings.bus.config.clock.now();
   let nextMs = Number.POSITIVE_INFINITY;
   for (const client of drain.clients) {
-    const dueMs = client.endedAt === undefined ? endDue(drain, client, policy) : closeDue(client);
+    const dueMs = client.endedAt === undefined ? idleDue(drain, client, policy) : lingerDue(client);
     if (dueMs > now) nextMs = Math.min(nextMs, dueMs - now);
-    else if (client.endedAt === undefined) drain.end(client);
+    else if (client.endedAt === undefined) drain.close(client);
     else client.socket.destroy();
   }
   if (now >= drain.stoppedAt + drain.settings.idleLingerMs) drain.endStrangers();
@@ -48,10 +48,10 @@ function sweep(drain: Drain, policy: IdlePolicy): number {
 }
 
 /**
- * When our side may be ended. The longer a connection has been idle, the less likely is a request on its way just now,
+ * When a connection that still may send requests is closed. The longer a connection has been idle, the less likely is a request on its way just now,
  * and waiting more would not make it less so: one that has been quiet for long is not kept for long.
  */
-function endDue(drain: Drain, client: Client, policy: IdlePolicy): number {
+function idleDue(drain: Drain, client: Client, policy: IdlePolicy): number {
   if (client.requests > 0) return Number.POSITIVE_INFINITY;
   if (policy === 'at-once') return 0;
   if (isHalfRead(client)) return Number.POSITIVE_INFINITY;
@@ -61,6 +61,6 @@ function endDue(drain: Drain, client: Client, policy: IdlePolicy): number {
 }
 
 /** When a connection whose client does not close may be closed: not while the answer is still leaving. */
-function closeDue({ socket, endedAt = 0 }: Client): number {
+function lingerDue({ socket, endedAt = 0 }: Client): number {
   return socket.writableFinished ? endedAt + LINGER_MS : Number.POSITIVE_INFINITY;
 }

@@ -1,17 +1,15 @@
 import { resolveConfig, type ShutdownBusOptions, type ShutdownConfig } from './config.js';
 import { messageOf, ShutdownError, toError } from './errors.js';
 import type { ShutdownEvents } from './events.js';
-import { endProcess, flushOutput } from './exit.js';
 import type { JobRegistry } from './jobs/job.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import { OpenJobs } from './jobs/registry.js';
 import { createInstanceLogger, type Logger } from './logger.js';
-import { requirePackages } from './notifier-loader.js';
 import { ObservedEmitter } from './observers.js';
 import type { ShutdownHandler, SubscribeOptions, Subscriber } from './phases.js';
 import { reasonName, type ShutdownReason } from './reason.js';
 import type { ShutdownReport } from './report.js';
-import { Reporter } from './reporter.js';
+import type { Reporter, ReporterHost } from './reporter.js';
 import type { ShutdownParts, ShutdownRun } from './shutdown.js';
 import { createSubscriber } from './subscriber.js';
 import { installTriggers } from './triggers/index.js';
@@ -35,7 +33,6 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   readonly config: ShutdownConfig;
   readonly #log: Logger;
   readonly #registry: OpenJobs;
-  readonly #reporter: Reporter;
   readonly #subscribers = new Set<Subscriber>();
   readonly #errors: Error[] = [];
   #state: ShutdownState = 'running';
@@ -46,31 +43,17 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   #hurried = false;
   /** What only a shutdown needs, loaded in the background so that neither the import nor the budget pays for it. */
   readonly #machinery = import('./shutdown.js');
+  #reporter: Reporter | undefined = undefined;
   #disposed = false;
 
-  /** @throws {ShutdownError} `INVALID_OPTION`, `INVALID_ENVIRONMENT`, `PACKAGE_MISSING`: all that is wrong at once. */
+  /** @throws {ShutdownError} `INVALID_OPTION` or `INVALID_ENVIRONMENT`: all that is wrong at once. */
   constructor(options: ShutdownBusOptions = {}) {
     super((event, error) => this.#note(`an observer of "${event}" failed`, error));
     this.config = resolveConfig(options);
-    if (this.config.notifiers === undefined) requirePackages(this.config.notifierSettings);
     const { config, instanceId } = this;
     this.#log = createInstanceLogger(config.logger, config.service, instanceId);
     this.#registry = new OpenJobs(config.clock, this.#jobListener(), config.store);
     this.jobs = this.#registry;
-    this.#reporter = new Reporter({
-      config,
-      instanceId,
-      log: this.#log,
-      accepted: (job) => {
-        this.#registry.forget(job);
-        this.#run?.jobSettled(job);
-      },
-      storeFailed: (error) => this.#noteStoreFailure(error),
-      delivered: (outcome, event) => {
-        this.#run?.jobReported(outcome);
-        if (this.listenerCount('delivery') > 0) this.emit('delivery', event());
-      },
-    });
     this.#install();
   }
 
@@ -113,7 +96,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     if (this.#disposed) return;
     this.#disposed = true;
     this.#uninstall?.();
-    if (this.#state !== 'stopping') void this.#reporter.close();
+    if (this.#state !== 'stopping') void this.#loadReporter().then((reporter) => reporter.close());
   }
 
   [Symbol.dispose](): void {
@@ -145,7 +128,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       undo();
       this.config.process.off('exit', onExit);
     };
-    void this.#reporter.warmUp();
+    void this.#loadReporter().then((reporter) => reporter.warmUp());
   }
 
   #trigger(reason: ShutdownReason): Promise<ShutdownReport> {
@@ -157,9 +140,10 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   async #shutDown(reason: ShutdownReason): Promise<ShutdownReport> {
     this.#state = 'stopping';
     const triggeredAt = this.config.clock.now();
+    const reporter = await this.#loadReporter();
     const { enterShutdown, leaveShutdown, ShutdownRun } = await this.#machinery;
     enterShutdown(this.instanceId);
-    const run = new ShutdownRun(this.#parts(), reason, triggeredAt);
+    const run = new ShutdownRun(this.#parts(reporter), reason, triggeredAt);
     this.#run = run;
     if (this.#hurried) run.hurry();
     const report = await run.run();
@@ -175,9 +159,10 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   /** Gives those who wait for the report their turn, then the output its way out, then ends the process. */
   async #leave(run: ShutdownRun, code: number): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
+    const { flushOutput } = await this.#machinery;
     await flushOutput(this.config.process, this.config.clock, Math.max(run.remainingMs(), 50));
     if (typeof this.config.exit === 'function') run.release();
-    endProcess(this.config.process, this.config.exit, code);
+    this.#end(code);
   }
 
   #hurry(): void {
@@ -189,7 +174,14 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   #force(code: number): void {
     this.#log.warn(`SIGINT again: ending by force with ${code}, ${this.#registry.size} jobs open`);
     this.#speakLast('SIGINT');
-    endProcess(this.config.process, this.config.exit || true, code);
+    this.#end(code);
+  }
+
+  /** Ends the process or tells the one who asked to be told. */
+  #end(code: number): void {
+    const { exit, process: host } = this.config;
+    if (typeof exit === 'function') exit(code);
+    else host.exit(code);
   }
 
   /** Whoever is still open goes to stderr, once. */
@@ -197,16 +189,41 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     if (this.#simulated || this.#registry.size === 0) return;
     const jobs = [...this.#registry];
     this.#log.error(`${jobs.length} jobs could not be reported to any notifier; one line each follows`);
-    this.#reporter.speakLast(jobs, this.#run ? reasonName(this.#run.reason) : reason);
+    this.#reporter?.speakLast(jobs, this.#run ? reasonName(this.#run.reason) : reason);
+    // Within milliseconds of the start, before the rest was loaded, there are no envelopes yet.
+    if (!this.#reporter) for (const { type, id } of jobs) this.#log.error(`job ${type} ${id} is open`);
     for (const job of jobs) this.#registry.forget(job);
   }
 
-  #parts(): ShutdownParts {
+  async #loadReporter(): Promise<Reporter> {
+    const { Reporter } = await this.#machinery;
+    this.#reporter ??= new Reporter(this.#reporterHost());
+    return this.#reporter;
+  }
+
+  #reporterHost(): ReporterHost {
+    return {
+      config: this.config,
+      instanceId: this.instanceId,
+      log: this.#log,
+      accepted: (job) => {
+        this.#registry.forget(job);
+        this.#run?.jobSettled(job);
+      },
+      storeFailed: (error) => this.#noteStoreFailure(error),
+      delivered: (outcome, event) => {
+        this.#run?.jobReported(outcome);
+        if (this.listenerCount('delivery') > 0) this.emit('delivery', event());
+      },
+    };
+  }
+
+  #parts(reporter: Reporter): ShutdownParts {
     return {
       config: this.config,
       instanceId: this.instanceId,
       registry: this.#registry,
-      reporter: this.#reporter,
+      reporter,
       log: this.#log,
       subscribers: this.#subscribers,
       errors: this.#errors,
@@ -238,7 +255,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     const endsAt = clock.now() + reserveMs;
     const remainingMs = () => Math.max(0, endsAt - clock.now());
     this.#log.warn(`job ${job.type} ${job.id} timed out after ${job.elapsedMs} ms`);
-    const { outcomes } = await this.#reporter.report([job], { reason: 'timeout', remainingMs });
+    const reporter = await this.#loadReporter();
+    const { outcomes } = await reporter.report([job], { reason: 'timeout', remainingMs });
     if (outcomes[0] !== 'delivered')
       this.#log.warn(`job ${job.id} stays open: its report was ${outcomes[0]}`);
   }

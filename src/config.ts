@@ -5,6 +5,7 @@ import {
   DEFAULT_SIGNALS,
   type EnvironmentSettings,
   isCatchable,
+  isRedactionPath,
   type NotifierSettings,
   parseMemoryLimit,
   readEnvironment,
@@ -14,7 +15,6 @@ import { type Logger, stderrLogger } from './logger.js';
 import type { Notifier } from './notifier.js';
 import { budgetOf, detectPlatform, PLATFORMS, type Platform, type PlatformName } from './platform.js';
 import type { ProcessLike } from './process-like.js';
-import { isRedactionPath } from './safe-json.js';
 import type { JobStore } from './store.js';
 import type { MemoryWatchOptions } from './triggers/memory.js';
 
@@ -108,7 +108,7 @@ export function resolveConfig(
   env: Environment = process.env,
 ): ShutdownConfig {
   checkOptions(options);
-  const settings = readEnvironment(env);
+  const settings = readEnvironment(env, options.notifiers === undefined);
   const platform = options.platform === undefined ? detectPlatform(env) : PLATFORMS[options.platform];
   const shares = resolveShares(options, settings, platform);
   return {

@@ -1,7 +1,6 @@
 import type { DeliveryMode } from './delivery.js';
 import { messageOf, ShutdownError } from './errors.js';
 import { signalNumber } from './reason.js';
-import { isRedactionPath } from './safe-json.js';
 import type { MemoryWatchOptions } from './triggers/memory.js';
 
 /** The notifiers that can be named in `SHUTDOWN_NOTIFIERS`. */
@@ -54,10 +53,11 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Reads the `SHUTDOWN_*` variables.
+ * @param loads whether the notifiers they name will be loaded, so that their packages must be installed.
  * @throws {ShutdownError} `INVALID_ENVIRONMENT`: one error that lists every bad variable, what it got and what is
  * allowed. Values that may be secret are never shown.
  */
-export function readEnvironment(env: Environment): EnvironmentSettings {
+export function readEnvironment(env: Environment, loads = true): EnvironmentSettings {
   const reader = new EnvironmentReader(env);
   const settings: EnvironmentSettings = {
     service: reader.text('SERVICE'),
@@ -69,7 +69,7 @@ export function readEnvironment(env: Environment): EnvironmentSettings {
     deliveryMode: reader.choice('DELIVERY_MODE', ['all', 'failover'] as const),
     redact: reader.redact(),
     memory: reader.memory(),
-    notifiers: reader.notifiers(),
+    notifiers: reader.notifiers(loads),
     unknown: Object.keys(env).filter((name) => looksLikeOurs(name)),
   };
   reader.choice('STORE', ['memory'] as const);
@@ -154,14 +154,23 @@ class EnvironmentReader {
     return this.bad('MEMORY_LIMIT', text, 'a share such as 90%, or a size such as 400MiB or 419430400');
   }
 
-  notifiers(): NotifierSettings[] | undefined {
+  notifiers(loads: boolean): NotifierSettings[] | undefined {
     const named = this.list('NOTIFIERS');
     const wrong = named?.filter((kind) => !(NOTIFIER_KINDS as readonly string[]).includes(kind)) ?? [];
     if (wrong.length > 0) return this.bad('NOTIFIERS', wrong.join(','), `any of ${NOTIFIER_KINDS.join(',')}`);
     // Whoever sets a webhook's address wants it used: naming it again in SHUTDOWN_NOTIFIERS is not needed.
     const kinds =
       (named as NotifierKind[] | undefined) ?? NOTIFIER_KINDS.filter((kind) => this.mentions(kind));
+    if (loads) for (const kind of new Set(kinds)) this.requirePackage(kind);
     return kinds.length === 0 ? undefined : [...new Set(kinds)].map((kind) => this.notifier(kind));
+  }
+
+  requirePackage(kind: NotifierKind): void {
+    const name = PACKAGES[kind];
+    if (name === undefined || isInstalled(name)) return;
+    this.problems.push(
+      `SHUTDOWN_NOTIFIERS: ${kind} needs ${name}, which is not installed; run: npm install ${name}`,
+    );
   }
 
   mentions(kind: NotifierKind): boolean {
@@ -263,6 +272,25 @@ class EnvironmentReader {
   }
 }
 
+/** The optional peers. */
+const PACKAGES: Readonly<Partial<Record<NotifierKind, string>>> = {
+  pubsub: '@google-cloud/pubsub',
+  sns: '@aws-sdk/client-sns',
+};
+
+function isInstalled(name: string): boolean {
+  try {
+    process
+      .getBuiltinModule('node:module')
+      .createRequire(import.meta.url)
+      .resolve(name);
+    return true;
+  } catch (error) {
+    // A package may be there without an entry for require().
+    return (error as NodeJS.ErrnoException).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED';
+  }
+}
+
 const TOPIC_FORM = 'projects/<project>/topics/<topic>';
 const ARN_FORM = 'arn:aws:sns:<region>:<12-digit account>:<topic>';
 
@@ -314,4 +342,12 @@ function headerPairs(text: string): [string, string][] | undefined {
   } catch {
     return undefined;
   }
+}
+
+const SEGMENT =
+  /^(?:\*|[\w$-]+|\[(?:\*|\d+|"[^"]+"|'[^']+')\])(?:\.(?:\*|[\w$-]+)|\[(?:\*|\d+|"[^"]+"|'[^']+')\])*$/;
+
+/** Whether a text is a path that can be redacted. */
+export function isRedactionPath(path: unknown): path is string {
+  return typeof path === 'string' && SEGMENT.test(path);
 }

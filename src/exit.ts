@@ -49,9 +49,3 @@ function flush(stream: NodeJS.WritableStream): Promise<void> {
     stream.write('', () => resolve());
   });
 }
-
-/** Ends the process or tells the one who asked to be told. */
-export function endProcess(host: ProcessLike, exit: boolean | ((code: number) => void), code: number): void {
-  if (typeof exit === 'function') exit(code);
-  else if (exit) host.exit(code);
-}

@@ -58,11 +58,3 @@ export function createSerialiser(paths: readonly string[]): (value: unknown) => 
     }
   };
 }
-
-const SEGMENT =
-  /^(?:\*|[\w$-]+|\[(?:\*|\d+|"[^"]+"|'[^']+')\])(?:\.(?:\*|[\w$-]+)|\[(?:\*|\d+|"[^"]+"|'[^']+')\])*$/;
-
-/** Whether a text is a path that can be redacted. */
-export function isRedactionPath(path: unknown): path is string {
-  return typeof path === 'string' && SEGMENT.test(path);
-}

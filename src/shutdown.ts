@@ -22,7 +22,8 @@ import type { Reporter } from './reporter.js';
 import { builtInSteps } from './steps.js';
 import { Watchdog } from './watchdog.js';
 
-export { enterShutdown, leaveShutdown } from './exit.js';
+export { enterShutdown, flushOutput, leaveShutdown } from './exit.js';
+export { Reporter } from './reporter.js';
 
 /** What a run is made of. */
 export interface ShutdownParts {

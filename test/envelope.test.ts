@@ -7,7 +7,8 @@ import {
   envelopeJson,
   truncateEnvelope,
 } from '../src/envelope.js';
-import { createSerialiser, isRedactionPath, loadSerialisers, safeJson } from '../src/safe-json.js';
+import { isRedactionPath } from '../src/environment.js';
+import { createSerialiser, loadSerialisers, safeJson } from '../src/safe-json.js';
 
 beforeAll(loadSerialisers);
 

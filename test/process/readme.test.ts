@@ -1,6 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -219,7 +227,9 @@ const scenarios: Readonly<Record<string, (name: string) => Promise<void>>> = {
     const port = await freePort();
     const run = start(name, { SHUTDOWN_BUDGET_MS: '3000', PORT: port });
     await run.line('listening');
-    const probes = ['/ready', '/live'].map(async (path) => (await fetch(`http://127.0.0.1:${port}${path}`)).status);
+    const probes = ['/ready', '/live'].map(
+      async (path) => (await fetch(`http://127.0.0.1:${port}${path}`)).status,
+    );
     expect(await Promise.all(probes)).toEqual([200, 200]);
     const [short, long] = await Promise.all([ask(port, '/'), ask(port, '/long')]);
     run.kill('SIGTERM');
