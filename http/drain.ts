@@ -186,8 +186,8 @@ export class Drain {
     const begun = (job: JobView) => this.requests.adopt(job);
     const finished = (job: JobView) => this.requests.release(job);
     const delivered = ({ envelope, outcome }: JobDelivery) => {
-      for (const record of this.requests.reported(envelope.subject, outcome))
-        if (record.reported && this.#stage === 'delivering') this.answering.answer(record);
+      const record = this.requests.reported(envelope.subject, outcome);
+      if (record?.reported && this.#stage === 'delivering') this.answering.answer(record);
     };
     const stopping = () => this.#stop();
     const phaseStarted = ({ phase }: ShutdownEvents['phase-started'][0]) => {

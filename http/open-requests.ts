@@ -1,9 +1,9 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DeliveryOutcome, JobView } from '../src/index.js';
 import type { AnswerOutcome } from './answer.js';
 import type { Client } from './clients.js';
 import type { PassOn } from './intercept.js';
-import { RequestContext } from './request-context.js';
 
 /** A request whose response has not closed. */
 export interface OpenRequest {
@@ -27,8 +27,6 @@ export class TrackedRequest implements OpenRequest {
   readonly response: ServerResponse;
   readonly client: Client;
   readonly owner: OpenRequests;
-  /** Whether it is known which jobs are its own, also after an await. */
-  followed: boolean;
   /** Neighbours in the owner's list. */
   previous: TrackedRequest | undefined = undefined;
   next: TrackedRequest | undefined = undefined;
@@ -43,7 +41,6 @@ export class TrackedRequest implements OpenRequest {
     this.response = response;
     this.client = client;
     this.owner = owner;
-    this.followed = owner.following;
   }
 
   get jobs(): readonly JobView[] {
@@ -74,13 +71,13 @@ type TrackedResponse = ServerResponse & { [RECORD]?: TrackedRequest | undefined 
 
 /** Knows every request of one server that is open, and which jobs belong to it. */
 export class OpenRequests implements Iterable<TrackedRequest> {
-  readonly #byJob = new Map<string, readonly TrackedRequest[]>();
-  readonly #context = new RequestContext(() => this.#unfollowAll());
+  readonly #byJob = new Map<string, TrackedRequest>();
+  /** Follows a request through asynchronous code, so that a job begun after an await still belongs to it. */
+  readonly #context = new AsyncLocalStorage<TrackedRequest>();
   readonly #onEnd: (record: TrackedRequest, ending: RequestEnding) => void;
   #first: TrackedRequest | undefined = undefined;
   #last: TrackedRequest | undefined = undefined;
   #size = 0;
-  #unfollowed = 0;
 
   constructor(onEnd: (record: TrackedRequest, ending: RequestEnding) => void) {
     this.#onEnd = onEnd;
@@ -88,11 +85,6 @@ export class OpenRequests implements Iterable<TrackedRequest> {
 
   get size(): number {
     return this.#size;
-  }
-
-  /** Whether a request that comes now will be followed. */
-  get following(): boolean {
-    return this.#context.following;
   }
 
   /** The oldest first. The one at hand may end meanwhile; whoever ends others takes a copy. */
@@ -110,9 +102,7 @@ export class OpenRequests implements Iterable<TrackedRequest> {
 
   /** Opens a request; it ends by itself with its response's `close`. */
   begin(request: IncomingMessage, response: ServerResponse, client: Client): TrackedRequest {
-    this.#context.expect();
     const record = new TrackedRequest(request, response, client, this);
-    if (!record.followed) this.#unfollowed += 1;
     client.requests += 1;
     (response as TrackedResponse)[RECORD] = record;
     record.previous = this.#last;
@@ -126,40 +116,33 @@ export class OpenRequests implements Iterable<TrackedRequest> {
 
   /** Hands the request on so that jobs begun meanwhile, now or later, belong to it. */
   passOn(record: TrackedRequest, event: string, passOn: PassOn): boolean {
-    return this.#context.run(record, event, passOn);
+    return this.#context.run(record, passOn, event, record.request, record.response);
   }
 
-  /** Gives a job that was begun just now to the request it was begun in, or to all it may have been begun in. */
+  /** Gives a job that was begun just now to the request it was begun in. */
   adopt(job: JobView): void {
-    const current = this.#context.current;
-    if (current === undefined && this.#unfollowed === 0) return;
-    this.#context.keepFollowing();
-    const records = current ? [current] : [...this].filter(({ followed }) => !followed);
-    const open = records.filter(({ response }) => this.has(response));
-    for (const record of open) {
-      record.jobsById ??= new Map();
-      record.jobsById.set(job.id, { job, outcome: undefined });
-    }
-    if (open.length > 0) this.#byJob.set(job.id, open);
+    const record = this.#context.getStore();
+    if (record === undefined || !this.has(record.response)) return;
+    record.jobsById ??= new Map();
+    record.jobsById.set(job.id, { job, outcome: undefined });
+    this.#byJob.set(job.id, record);
   }
 
   /** A job was finished: its request needs no report of it. */
   release(job: JobView): void {
-    const records = this.#byJob.get(job.id);
+    const jobs = this.#byJob.get(job.id)?.jobsById;
     // The id of a job that was reported is free again: this may be another one's.
-    if (!records?.some(({ jobsById }) => jobsById?.get(job.id)?.job === job)) return;
-    for (const { jobsById } of records) jobsById?.delete(job.id);
+    if (jobs?.get(job.id)?.job !== job) return;
+    jobs.delete(job.id);
     this.#byJob.delete(job.id);
   }
 
-  /** A job's report was accepted or given up. @returns its requests, those that are still open. */
-  reported(jobId: string, outcome: DeliveryOutcome): readonly TrackedRequest[] {
-    const records = this.#byJob.get(jobId)?.filter(({ response }) => this.has(response)) ?? [];
-    for (const { jobsById } of records) {
-      const job = jobsById?.get(jobId);
-      if (job) job.outcome = outcome;
-    }
-    return records;
+  /** A job's report was accepted or given up. @returns its request, if that is still open. */
+  reported(jobId: string, outcome: DeliveryOutcome): TrackedRequest | undefined {
+    const record = this.#byJob.get(jobId);
+    const job = record?.jobsById?.get(jobId);
+    if (job) job.outcome = outcome;
+    return record;
   }
 
   /** Ends requests whose connection is gone; pipelined ones get no `close` of their own. */
@@ -181,20 +164,10 @@ export class OpenRequests implements Iterable<TrackedRequest> {
     record.previous = undefined;
     record.next = undefined;
     this.#size -= 1;
-    if (!record.followed) this.#unfollowed -= 1;
     record.client.requests -= 1;
-    if (record.jobsById) this.#forgetJobs(record.jobsById, record);
+    for (const id of record.jobsById?.keys() ?? [])
+      if (this.#byJob.get(id) === record) this.#byJob.delete(id);
     this.#onEnd(record, ending);
-  }
-
-  #forgetJobs(jobs: ReadonlyMap<string, RequestJob>, record: TrackedRequest): void {
-    for (const id of jobs.keys())
-      if (this.#byJob.get(id)?.every((one) => one === record)) this.#byJob.delete(id);
-  }
-
-  #unfollowAll(): void {
-    for (const record of this) record.followed = false;
-    this.#unfollowed = this.#size;
   }
 }
 

@@ -17,6 +17,8 @@ import { installTriggers } from './triggers/index.js';
 /** Undoes a subscription: call it, or dispose it. Safe to call twice. */
 export type Subscription = (() => void) & Disposable;
 
+type Machinery = typeof import('./shutdown.js') & { readonly reporter: Reporter };
+
 /** Where a bus is in its life. */
 export type ShutdownState = 'running' | 'stopping' | 'stopped';
 
@@ -41,9 +43,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   #uninstall: (() => void) | undefined = undefined;
   #simulated = false;
   #hurried = false;
-  /** What only a shutdown needs, loaded in the background so that neither the import nor the budget pays for it. */
-  readonly #machinery = import('./shutdown.js');
-  #reporter: Reporter | undefined = undefined;
+  #loaded: Machinery | undefined = undefined;
   #disposed = false;
 
   /** @throws {ShutdownError} `INVALID_OPTION` or `INVALID_ENVIRONMENT`: all that is wrong at once. */
@@ -96,7 +96,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     if (this.#disposed) return;
     this.#disposed = true;
     this.#uninstall?.();
-    if (this.#state !== 'stopping') void this.#loadReporter().then((reporter) => reporter.close());
+    if (this.#state !== 'stopping') void this.#load().then(({ reporter }) => reporter.close());
   }
 
   [Symbol.dispose](): void {
@@ -128,7 +128,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       undo();
       this.config.process.off('exit', onExit);
     };
-    void this.#loadReporter().then((reporter) => reporter.warmUp());
+    void this.#load().then(({ reporter }) => reporter.warmUp());
   }
 
   #trigger(reason: ShutdownReason): Promise<ShutdownReport> {
@@ -140,8 +140,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   async #shutDown(reason: ShutdownReason): Promise<ShutdownReport> {
     this.#state = 'stopping';
     const triggeredAt = this.config.clock.now();
-    const reporter = await this.#loadReporter();
-    const { enterShutdown, leaveShutdown, ShutdownRun } = await this.#machinery;
+    // Without a turn in between, whenever it can be: nothing else may happen between the trigger and the run.
+    const { enterShutdown, leaveShutdown, reporter, ShutdownRun } = this.#loaded ?? (await this.#load());
     enterShutdown(this.instanceId);
     const run = new ShutdownRun(this.#parts(reporter), reason, triggeredAt);
     this.#run = run;
@@ -159,7 +159,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   /** Gives those who wait for the report their turn, then the output its way out, then ends the process. */
   async #leave(run: ShutdownRun, code: number): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
-    const { flushOutput } = await this.#machinery;
+    const { flushOutput } = await this.#load();
     await flushOutput(this.config.process, this.config.clock, Math.max(run.remainingMs(), 50));
     if (typeof this.config.exit === 'function') run.release();
     this.#end(code);
@@ -188,17 +188,18 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   #speakLast(reason: string): void {
     if (this.#simulated || this.#registry.size === 0) return;
     const jobs = [...this.#registry];
-    this.#log.error(`${jobs.length} jobs could not be reported to any notifier; one line each follows`);
-    this.#reporter?.speakLast(jobs, this.#run ? reasonName(this.#run.reason) : reason);
+    this.#log.error(`${jobs.length} jobs were not accepted by every notifier; one line each follows`);
+    this.#loaded?.reporter.speakLast(jobs, this.#run ? reasonName(this.#run.reason) : reason);
     // Within milliseconds of the start, before the rest was loaded, there are no envelopes yet.
-    if (!this.#reporter) for (const { type, id } of jobs) this.#log.error(`job ${type} ${id} is open`);
+    if (!this.#loaded) for (const { type, id } of jobs) this.#log.error(`job ${type} ${id} is open`);
     for (const job of jobs) this.#registry.forget(job);
   }
 
-  async #loadReporter(): Promise<Reporter> {
-    const { Reporter } = await this.#machinery;
-    this.#reporter ??= new Reporter(this.#reporterHost());
-    return this.#reporter;
+  /** What only a shutdown needs comes in the background, so that neither the import nor the budget pays for it. */
+  async #load(): Promise<Machinery> {
+    const machinery = await import('./shutdown.js');
+    this.#loaded ??= { ...machinery, reporter: new machinery.Reporter(this.#reporterHost()) };
+    return this.#loaded;
   }
 
   #reporterHost(): ReporterHost {
@@ -255,7 +256,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     const endsAt = clock.now() + reserveMs;
     const remainingMs = () => Math.max(0, endsAt - clock.now());
     this.#log.warn(`job ${job.type} ${job.id} timed out after ${job.elapsedMs} ms`);
-    const reporter = await this.#loadReporter();
+    const { reporter } = await this.#load();
     const { outcomes } = await reporter.report([job], { reason: 'timeout', remainingMs });
     if (outcomes[0] !== 'delivered')
       this.#log.warn(`job ${job.id} stays open: its report was ${outcomes[0]}`);

@@ -14,7 +14,9 @@ export function logStopping(log: Logger, { reason, budgetMs, openJobs }: Shutdow
 export function logHandler(log: Logger, { name, outcome, durationMs, error }: HandlerReport): void {
   if (outcome === 'done') return;
   const why = error === undefined ? '' : `: ${error.message}`;
-  const line = `handler "${name}" ${outcome} after ${durationMs} ms${why}`;
+  // The error of an overrun says it all.
+  const overran = outcome === 'timed-out' && error !== undefined;
+  const line = overran ? error.message : `handler "${name}" ${outcome} after ${durationMs} ms${why}`;
   if (outcome === 'skipped') log.info(line);
   else log.error(line);
 }

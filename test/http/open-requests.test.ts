@@ -1,0 +1,68 @@
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { describe, expect, it } from 'vitest';
+import type { Client } from '../../http/clients.js';
+import { OpenRequests, type TrackedRequest } from '../../http/open-requests.js';
+import type { JobView } from '../../src/index.js';
+
+function jobOf(id: string): JobView {
+  return { id, type: 'render', payload: undefined, progress: undefined, startedAt: '' };
+}
+
+function open(requests: OpenRequests): TrackedRequest {
+  const response = new EventEmitter() as ServerResponse;
+  return requests.begin({} as IncomingMessage, response, { requests: 0 } as Client);
+}
+
+/** Handles a request with this listener. */
+function handle(requests: OpenRequests, listener: () => void): TrackedRequest {
+  const record = open(requests);
+  requests.passOn(record, 'request', () => {
+    listener();
+    return true;
+  });
+  return record;
+}
+
+const idsOf = (record: TrackedRequest) => record.jobs.map(({ id }) => id);
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+describe('the jobs of open requests', () => {
+  it('A07: a job belongs to the request it was begun in, at once or after an await, and to no other', async () => {
+    const requests = new OpenRequests(() => {});
+    const other = handle(requests, () => {});
+    const atOnce = handle(requests, () => requests.adopt(jobOf('1')));
+    const later = handle(requests, () => void turn().then(() => requests.adopt(jobOf('2'))));
+    await turn();
+    await turn();
+    expect([idsOf(other), idsOf(atOnce), idsOf(later)]).toEqual([[], ['1'], ['2']]);
+  });
+
+  it('A07: a job begun outside of any request is given to none', () => {
+    const requests = new OpenRequests(() => {});
+    const record = open(requests);
+    requests.adopt(jobOf('1'));
+    expect(idsOf(record)).toEqual([]);
+    expect(requests.reported('1', 'delivered')).toBeUndefined();
+  });
+
+  it('A31: a finished job is taken off; a request is as well off as the worst of those left', () => {
+    const requests = new OpenRequests(() => {});
+    const [first, second, third] = [jobOf('1'), jobOf('2'), jobOf('3')];
+    const record = handle(requests, () => [first, second, third].forEach((job) => void requests.adopt(job)));
+    requests.release(first);
+    expect(idsOf(record)).toEqual(['2', '3']);
+    expect(requests.reported('2', 'delivered')).toBe(record);
+    expect([record.reported, record.outcome]).toEqual([false, 'expired']);
+    requests.reported('3', 'rejected');
+    expect([record.reported, record.outcome]).toEqual([true, 'rejected']);
+  });
+
+  it('A29: a request that has ended is forgotten, and so are its jobs', () => {
+    const requests = new OpenRequests(() => {});
+    const record = handle(requests, () => requests.adopt(jobOf('1')));
+    record.response.emit('close');
+    expect([...requests]).toEqual([]);
+    expect(requests.reported('1', 'delivered')).toBeUndefined();
+  });
+});
