@@ -17,7 +17,8 @@ import { installTriggers } from './triggers/index.js';
 /** Undoes a subscription: call it, or dispose it. Safe to call twice. */
 export type Subscription = (() => void) & Disposable;
 
-type Machinery = typeof import('./shutdown.js') & { readonly reporter: Reporter };
+type Machinery = Pick<typeof import('./shutdown.js'), 'ShutdownRun'> &
+  typeof import('./exit.js') & { readonly reporter: Reporter };
 
 /** Where a bus is in its life. */
 export type ShutdownState = 'running' | 'stopping' | 'stopped';
@@ -197,8 +198,13 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
 
   /** What only a shutdown needs comes in the background, so that neither the import nor the budget pays for it. */
   async #load(): Promise<Machinery> {
-    const machinery = await import('./shutdown.js');
-    this.#loaded ??= { ...machinery, reporter: new machinery.Reporter(this.#reporterHost()) };
+    const [{ ShutdownRun }, { Reporter }, { enterShutdown, flushOutput, leaveShutdown }] = await Promise.all([
+      import('./shutdown.js'),
+      import('./reporter.js'),
+      import('./exit.js'),
+    ]);
+    const reporter = this.#loaded?.reporter ?? new Reporter(this.#reporterHost());
+    this.#loaded ??= { ShutdownRun, reporter, enterShutdown, flushOutput, leaveShutdown };
     return this.#loaded;
   }
 

@@ -22,9 +22,6 @@ import type { Reporter } from './reporter.js';
 import { builtInSteps } from './steps.js';
 import { Watchdog } from './watchdog.js';
 
-export { enterShutdown, flushOutput, leaveShutdown } from './exit.js';
-export { Reporter } from './reporter.js';
-
 /** What a run is made of. */
 export interface ShutdownParts {
   readonly config: ShutdownConfig;

@@ -4,6 +4,8 @@ import { createFakeProcess, type FakeProcess } from '../src/testing/fake-process
 import { memoryNotifier } from '../src/testing/memory-notifier.js';
 // What a bus loads in the background is loaded here ahead of time, so that no test waits for it.
 import '../src/delivery.js';
+import '../src/exit.js';
+import '../src/reporter.js';
 import '../src/shutdown.js';
 import { loadSerialisers } from '../src/safe-json.js';
 
