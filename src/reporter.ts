@@ -161,27 +161,28 @@ class EnvelopesOnDemand implements EnvelopeList {
   readonly #jobs: readonly JobHandle[];
   readonly #writer: EnvelopeWriter;
   readonly #factsOf: FactsOf;
-  readonly #written = new Map<number, Envelope>();
+  readonly #written: (Envelope | undefined)[];
 
   constructor(jobs: readonly JobHandle[], writer: EnvelopeWriter, factsOf: FactsOf) {
     this.length = jobs.length;
     this.#jobs = jobs;
     this.#writer = writer;
     this.#factsOf = factsOf;
+    this.#written = new Array(jobs.length);
   }
 
   at(index: number): Envelope {
-    let envelope = this.#written.get(index);
+    let envelope = this.#written[index];
     if (envelope === undefined) {
       const job = this.#jobs[index] as JobHandle;
       envelope = this.#writer.write(job, this.#factsOf(job));
-      this.#written.set(index, envelope);
+      this.#written[index] = envelope;
     }
     return envelope;
   }
 
   drop(index: number): void {
-    this.#written.delete(index);
+    this.#written[index] = undefined;
   }
 }
 

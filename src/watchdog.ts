@@ -16,6 +16,11 @@ export interface WatchdogData {
   readonly prefix: string;
 }
 
+/** A job whose last words the thread has, and under which number. */
+export interface Held {
+  heldAs: number | undefined;
+}
+
 /**
  * A thread beside the main thread: at the deadline it writes the lines of all jobs that are still open to stderr and
  * ends the process, even while a handler blocks the event loop.
@@ -29,7 +34,7 @@ export class Watchdog {
   readonly #worker: Worker;
   readonly #state: Int32Array;
   readonly #settled: Uint8Array;
-  readonly #indexes = new Map<string, number>();
+  #held = 0;
 
   /** @param jobs how many jobs are open, to size the flags. */
   constructor(remainingMs: number, jobs: number, prefix: string, onFailure: (error: unknown) => void) {
@@ -51,10 +56,11 @@ export class Watchdog {
   }
 
   /** Gives it the last words of jobs. */
-  hold(lines: Iterable<readonly [job: { readonly id: string }, line: string]>): void {
+  hold(lines: Iterable<readonly [job: Held, line: string]>): void {
     let batch: string[] = [];
     for (const [job, line] of lines) {
-      this.#indexes.set(job.id, this.#indexes.size);
+      job.heldAs = this.#held;
+      this.#held += 1;
       if (batch.push(line) === LINES_A_MESSAGE) {
         this.#worker.postMessage(batch.join('\n'));
         batch = [];
@@ -64,10 +70,9 @@ export class Watchdog {
   }
 
   /** This job was finished or reported. */
-  settle(job: { readonly id: string }): void {
-    const index = this.#indexes.get(job.id);
+  settle({ heldAs }: Held): void {
     // Past the end of the flags: said twice is better than not at all.
-    if (index !== undefined && index < this.#settled.length) this.#settled[index] = 1;
+    if (heldAs !== undefined && heldAs < this.#settled.length) this.#settled[heldAs] = 1;
   }
 
   /** The shutdown ended by itself. */

@@ -41,6 +41,8 @@ export class JobHandle implements Job, StoredJob {
   state: JobState = 'working';
   /** Cut off by its own time limit rather than by the shutdown. */
   overran = false;
+  /** Its number at the watchdog, during a shutdown. */
+  heldAs: number | undefined = undefined;
   readonly #owner: JobOwner;
   #stopping: AbortController | undefined = undefined;
   #stop: AbortController | undefined = undefined;

@@ -95,7 +95,8 @@ export class OpenJobs implements JobRegistry, JobOwner {
 
   /** Its report was accepted: nobody needs the record any more. */
   forget(job: JobHandle): void {
-    if (this.#open.get(job.id) === job) this.#open.delete(job.id);
+    // After the snapshot no id is given away again, so there is nothing to compare.
+    if (this.#sealed || this.#open.get(job.id) === job) this.#open.delete(job.id);
   }
 
   /** Resolves as soon as no job's work is going on, or when `signal` aborts. */
