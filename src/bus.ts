@@ -96,7 +96,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#uninstall?.();
+    // A run under way needs them until its end: a second signal would be the end of it.
+    if (this.#state !== 'stopping') this.#uninstall?.();
     if (this.#state !== 'stopping') void this.#load().then(({ reporter }) => reporter.close());
   }
 
@@ -112,7 +113,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   }
 
   #install(): void {
-    for (const name of this.config.unknownVariables) {
+    const { config } = this;
+    for (const name of config.unknownVariables) {
       this.#log.warn(`the environment variable ${name} is none of ours and has no effect; is it misspelt?`);
     }
     const undo = installTriggers(this.config, {
@@ -123,7 +125,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       force: (code) => this.#force(code),
       ignored: (signal, why) => this.#log.info(`${signal} ignored: ${why}`),
     });
-    const onExit = () => this.#speakLast('exit');
+    const onExit = (code: number) => {
+      // The application left by itself while jobs were open: that is no success.
+      if (this.#registry.size > 0 && code === 0) config.process.exitCode = 1;
+      this.#speakLast('exit');
+    };
     this.config.process.on('exit', onExit);
     this.#uninstall = () => {
       undo();
@@ -134,7 +140,10 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
 
   #trigger(reason: ShutdownReason): Promise<ShutdownReport> {
     if (this.#report === undefined) this.#report = this.#shutDown(reason);
-    else if (reason.kind === 'error') this.#note(`${reason.origin} during the shutdown`, reason.error);
+    else if (reason.kind === 'error') {
+      this.#run?.fail();
+      this.#note(`${reason.origin} during the shutdown`, reason.error);
+    }
     return this.#report;
   }
 
@@ -151,9 +160,12 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#state = 'stopped';
     this.#speakLast(reasonName(reason));
     this.emit('stopped', report);
-    const code = leaveShutdown(this.instanceId, report.exitCode);
-    if (this.config.exit === false || this.#simulated) run.release();
-    else if (code !== undefined) void this.#leave(run, code);
+    if (this.#disposed) this.#uninstall?.();
+    const stays = this.config.exit === false || this.#simulated;
+    const leave = stays ? undefined : (code: number) => void this.#leave(run, code);
+    const last = leaveShutdown(this.instanceId, report.exitCode, leave);
+    // Its deadline is over for this run; another bus may have more time.
+    if (stays || !last) run.release();
     return report;
   }
 
@@ -181,8 +193,15 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   /** Ends the process or tells the one who asked to be told. */
   #end(code: number): void {
     const { exit, process: host } = this.config;
-    if (typeof exit === 'function') exit(code);
-    else host.exit(code);
+    if (typeof exit !== 'function') {
+      host.exit(code);
+      return;
+    }
+    // An exit function that fails must not leave a process behind that nothing can end any more.
+    new Promise<void>((resolve) => resolve(exit(code))).catch((error: unknown) => {
+      this.#note('the exit function failed', error);
+      host.exit(code || 1);
+    });
   }
 
   /** Whoever is still open goes to stderr, once. */
@@ -192,8 +211,16 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#log.error(`${jobs.length} jobs were not accepted by every notifier; one line each follows`);
     this.#loaded?.reporter.speakLast(jobs, this.#run ? reasonName(this.#run.reason) : reason);
     // Within milliseconds of the start, before the rest was loaded, there are no envelopes yet.
-    if (!this.#loaded) for (const { type, id } of jobs) this.#log.error(`job ${type} ${id} is open`);
+    if (!this.#loaded) for (const job of jobs) this.#log.error(this.#shortLine(job));
     for (const job of jobs) this.#registry.forget(job);
+  }
+
+  #shortLine({ id, type, payload }: JobHandle): string {
+    try {
+      return JSON.stringify(this.config.redact.length > 0 ? { id, type } : { id, type, payload });
+    } catch {
+      return JSON.stringify({ id, type });
+    }
   }
 
   /** What only a shutdown needs comes in the background, so that neither the import nor the budget pays for it. */
@@ -218,8 +245,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
         this.#run?.jobSettled(job);
       },
       storeFailed: (error) => this.#noteStoreFailure(error),
-      delivered: (outcome, event) => {
-        this.#run?.jobReported(outcome);
+      delivered: (event) => {
         if (this.listenerCount('delivery') > 0) this.emit('delivery', event());
       },
     };
@@ -263,9 +289,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     const remainingMs = () => Math.max(0, endsAt - clock.now());
     this.#log.warn(`job ${job.type} ${job.id} timed out after ${job.elapsedMs} ms`);
     const { reporter } = await this.#load();
-    const { outcomes } = await reporter.report([job], { reason: 'timeout', remainingMs });
-    if (outcomes[0] !== 'delivered')
-      this.#log.warn(`job ${job.id} stays open: its report was ${outcomes[0]}`);
+    const outcome = await reporter.reportEarly(job, { reason: 'timeout', remainingMs });
+    if (outcome !== 'delivered') this.#log.warn(`job ${job.id} stays open: its report was ${outcome}`);
   }
 
   #refusePastPhase({ name, priority }: Subscriber): void {

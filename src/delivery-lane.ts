@@ -77,14 +77,15 @@ export class DeliveryLane {
     this.#indexes = indexes;
     this.#plan = plan;
     this.#onOutcome = onOutcome;
-    this.#batchBytes = notifier.maxBatchBytes ?? Number.POSITIVE_INFINITY;
+    this.#batchBytes = notifier.maxBatchBytes || Number.POSITIVE_INFINITY;
     this.#settled = new Uint8Array(envelopes.length);
     this.#unsettled = indexes.length;
   }
 
   /** Settles when every envelope has its outcome, at the latest one turn after `expire`. */
   async run(): Promise<void> {
-    const workers = Math.max(1, this.#notifier.maxConcurrency ?? DEFAULT_CONCURRENCY);
+    const wanted = Math.max(1, this.#notifier.maxConcurrency || DEFAULT_CONCURRENCY);
+    const workers = Math.min(wanted, this.#indexes.length);
     const done = Promise.all(Array.from({ length: workers }, () => this.#work()));
     await Promise.race([done, oneTurnAfter(this.#end.signal)]);
     for (const index of this.#indexes) this.#settle(index, 'expired');
@@ -116,7 +117,7 @@ export class DeliveryLane {
   }
 
   #freshBatch(): Batch | undefined {
-    const size = Math.max(1, this.#notifier.maxBatchSize ?? 1);
+    const size = Math.max(1, this.#notifier.maxBatchSize || 1);
     const indexes: number[] = [];
     for (let bytes = 0; this.#position < this.#indexes.length && indexes.length < size; this.#position += 1) {
       const index = this.#indexes[this.#position] as number;

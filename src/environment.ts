@@ -72,7 +72,7 @@ export function readEnvironment(env: Environment, loads = true): EnvironmentSett
     notifiers: reader.notifiers(loads),
     unknown: Object.keys(env).filter((name) => looksLikeOurs(name)),
   };
-  reader.choice('STORE', ['memory'] as const);
+  reader.store();
   if (reader.problems.length > 0) throw environmentError(reader.problems);
   return settings;
 }
@@ -125,6 +125,12 @@ class EnvironmentReader {
     const text = this.text(name);
     if (text === undefined || (allowed as readonly string[]).includes(text)) return text as T | undefined;
     return this.bad(name, text, allowed.join(' or '));
+  }
+
+  /** The address of a store may hold a password. */
+  store(): void {
+    const text = this.text('STORE');
+    if (text !== undefined && text !== 'memory') this.badSecret('STORE', text, 'memory');
   }
 
   signals(): NodeJS.Signals[] | undefined {

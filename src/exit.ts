@@ -4,14 +4,18 @@ import type { ProcessLike } from './process-like.js';
 // Shared by all copies of this package in one process: the first bus to finish must not end the others.
 const RUNNING = Symbol.for('shutdown-bus.running');
 
+type Leave = (code: number) => void;
+
 interface Running {
   readonly buses: Set<string>;
+  /** Ways out of those that have ended and want the process to end. */
+  leaves: Leave[];
   code: number;
 }
 
 function running(): Running {
   const shared = globalThis as { [RUNNING]?: Running };
-  shared[RUNNING] ??= { buses: new Set(), code: 0 };
+  shared[RUNNING] ??= { buses: new Set(), leaves: [], code: 0 };
   return shared[RUNNING];
 }
 
@@ -21,16 +25,20 @@ export function enterShutdown(instanceId: string): void {
 }
 
 /**
- * The shutdown of this bus has ended. Gives the process's exit code when it was the last one, the highest of all.
+ * The shutdown of this bus has ended. The last one to end calls `leave` of all that have one, with the highest code.
+ * @returns whether it was the last one.
  */
-export function leaveShutdown(instanceId: string, code: number): number | undefined {
+export function leaveShutdown(instanceId: string, code: number, leave: Leave | undefined): boolean {
   const shared = running();
   shared.buses.delete(instanceId);
   shared.code = Math.max(shared.code, code);
-  if (shared.buses.size > 0) return undefined;
-  const highest = shared.code;
+  if (leave) shared.leaves.push(leave);
+  if (shared.buses.size > 0) return false;
+  const [highest, leaves] = [shared.code, shared.leaves];
   shared.code = 0;
-  return highest;
+  shared.leaves = [];
+  for (const way of leaves) way(highest);
+  return true;
 }
 
 /**

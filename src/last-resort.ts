@@ -7,19 +7,35 @@ const MOST_WAIT_MS = 500;
  * Gives up when nobody reads for half a second; never throws.
  */
 export function writeLastResort(lines: readonly string[]): void {
-  if (lines.length === 0) return;
   const { writeSync } = process.getBuiltinModule('node:fs');
-  const bytes = Buffer.from(`${lines.join('\n')}\n`);
   const pause = new Int32Array(new SharedArrayBuffer(4));
-  for (let written = 0, waited = 0; written < bytes.length && waited < MOST_WAIT_MS; ) {
-    try {
-      written += writeSync(STDERR, bytes, written);
-      waited = 0;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
-      // A pipe that is full for now.
-      Atomics.wait(pause, 0, 0, 5);
-      waited += 5;
+  let waited = 0;
+  for (const text of inPieces(lines)) {
+    const bytes = Buffer.from(text);
+    for (let written = 0; written < bytes.length; ) {
+      try {
+        written += writeSync(STDERR, bytes, written);
+        waited = 0;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || waited >= MOST_WAIT_MS) return;
+        // A pipe that is full for now.
+        Atomics.wait(pause, 0, 0, 5);
+        waited += 5;
+      }
     }
   }
+}
+
+const PIECE_LENGTH = 2 ** 20;
+
+/** Lines together, as long as they make no text that is too long to be one. */
+function* inPieces(lines: readonly string[]): Generator<string> {
+  let piece = '';
+  for (const line of lines) {
+    piece += `${line}\n`;
+    if (piece.length < PIECE_LENGTH) continue;
+    yield piece;
+    piece = '';
+  }
+  if (piece !== '') yield piece;
 }

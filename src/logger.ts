@@ -6,11 +6,16 @@ export interface Logger {
 }
 
 /** One line a fact on stderr, so that stdout stays the service's own. */
-export const stderrLogger: Logger = {
-  info: (line) => void process.stderr.write(`${line}\n`),
-  warn: (line) => void process.stderr.write(`${line}\n`),
-  error: (line) => void process.stderr.write(`${line}\n`),
-};
+export const stderrLogger: Logger = { info: writeLine, warn: writeLine, error: writeLine };
+
+let listening = false;
+
+function writeLine(line: string): void {
+  // A reader of stderr that has gone would make every line an uncaughtException, and that another line.
+  if (!listening) process.stderr.on('error', () => {});
+  listening = true;
+  process.stderr.write(`${line}\n`);
+}
 
 /** How every line of one bus begins: with the instance's id. */
 export function logPrefix(service: string, instanceId: string): string {
@@ -22,7 +27,8 @@ export function createInstanceLogger(logger: Logger, service: string, instanceId
   const prefix = logPrefix(service, instanceId);
   const guarded = (level: keyof Logger) => (line: string) => {
     try {
-      logger[level](prefix + line.replace(/\s*\n\s*/g, ' '));
+      const written: unknown = logger[level](prefix + line.replace(/\s*\n\s*/g, ' '));
+      if (written instanceof Promise) written.catch(() => {});
     } catch {
       // There is nowhere left to say it.
     }

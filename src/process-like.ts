@@ -6,6 +6,8 @@ export interface ProcessLike {
   // biome-ignore lint/suspicious/noExplicitAny: the same listener as above
   off(event: string, listener: (...args: any[]) => void): unknown;
   exit(code: number): void;
+  /** What an exit without a code ends with. */
+  exitCode?: number | string | null | undefined;
   /** Flushed before the exit. */
   readonly stdout?: NodeJS.WritableStream;
   readonly stderr?: NodeJS.WritableStream;

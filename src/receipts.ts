@@ -28,7 +28,12 @@ export function retryableReceipts(sent: readonly Envelope[], error: Error): read
 function asReceipt(receipt: Partial<Receipt> | undefined): Receipt | undefined {
   if (receipt?.status === 'delivered') return receipt as Receipt;
   if (receipt?.status !== 'retryable' && receipt?.status !== 'rejected') return undefined;
-  return { ...receipt, error: toError(receipt.error ?? `${receipt.status} without an error`) } as Receipt;
+  const error = toError(receipt.error ?? `${receipt.status} without an error`);
+  if (receipt.status === 'rejected') return { ...receipt, error } as Receipt;
+  // NaN, say, from a header that was no number.
+  const { retryAfterMs: asked } = receipt as { retryAfterMs?: number };
+  const retryAfterMs = Number.isFinite(asked) ? (asked as number) : 0;
+  return { ...receipt, error, retryAfterMs } as Receipt;
 }
 
 function missingReceipt({ id }: Envelope, notifier: string): Receipt {

@@ -43,5 +43,6 @@ function because({ exitCode, handlers, jobs, reason }: ShutdownReport): string {
   const lost = jobs.rejected + jobs.expired;
   if (lost > 0) names.push(`${lost} jobs rejected or expired`);
   if (reason.kind === 'error') names.push(reason.origin);
+  if (names.length === 0) names.push('an error that nobody caught during the shutdown');
   return ` because of ${names.join(', ')}`;
 }

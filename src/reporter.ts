@@ -1,3 +1,4 @@
+import { sleep } from './clock.js';
 import type { ShutdownConfig } from './config.js';
 import type { DeliveryPlan, DeliveryResult, EnvelopeList } from './delivery.js';
 import { completeEnvelope, type Envelope, type EnvelopeFacts, EnvelopeWriter } from './envelope.js';
@@ -21,7 +22,7 @@ export interface ReporterHost {
   /** The store may still hold what was delivered: it will be reported twice rather than lost. */
   storeFailed(error: unknown): void;
   /** One job's outcome is known; the event is made for whoever wants it. */
-  delivered(outcome: DeliveryOutcome, event: () => JobDelivery): void;
+  delivered(event: () => JobDelivery): void;
 }
 
 /** The time and the reason of a report. */
@@ -29,12 +30,15 @@ export interface ReportOccasion {
   readonly reason: string;
   readonly remainingMs: () => number;
   readonly signal?: AbortSignal;
+  /** Called with each outcome. */
+  readonly tally?: (outcome: DeliveryOutcome) => void;
 }
 
 /** Turns unfinished jobs into envelopes and sees them off: notifiers first, stderr as the last resort. */
 export class Reporter {
   readonly #host: ReporterHost;
   readonly #writer: EnvelopeWriter;
+  readonly #early = new Set<Promise<DeliveryResult>>();
   #loaded: Promise<Loaded> | undefined;
 
   constructor(host: ReporterHost) {
@@ -61,6 +65,23 @@ export class Reporter {
     );
   }
 
+  /** Reports one job while the service goes on; a shutdown that comes meanwhile waits for it. */
+  async reportEarly(job: JobHandle, occasion: ReportOccasion): Promise<DeliveryOutcome> {
+    const report = this.report([job], occasion);
+    this.#early.add(report);
+    const { outcomes } = await report;
+    this.#early.delete(report);
+    return outcomes[0] ?? 'expired';
+  }
+
+  /** Resolves when no early report is under way, after `ms` at the latest: what it delivers need not go out twice. */
+  async earlyReports(ms: number): Promise<void> {
+    if (this.#early.size === 0) return;
+    const time = new AbortController();
+    const settled = Promise.allSettled(this.#early).then(() => time.abort());
+    await Promise.race([settled, sleep(this.#host.config.clock, ms, time.signal)]);
+  }
+
   /** Reports these jobs until all are accepted or the time is up. Never throws. */
   async report(jobs: readonly JobHandle[], occasion: ReportOccasion): Promise<DeliveryResult> {
     if (jobs.length === 0) return { outcomes: [], notifiers: [] };
@@ -76,7 +97,8 @@ export class Reporter {
       ...(occasion.signal && { signal: occasion.signal }),
       onOutcome: ({ index, outcome, notifiers }) => {
         if (outcome === 'delivered') this.#host.accepted(jobs[index] as JobHandle);
-        this.#host.delivered(outcome, () => ({
+        occasion.tally?.(outcome);
+        this.#host.delivered(() => ({
           envelope: completeEnvelope(envelopes.at(index)),
           outcome,
           notifiers: notifiers(),

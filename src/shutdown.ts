@@ -10,13 +10,7 @@ import type { OpenJobs } from './jobs/registry.js';
 import { type Logger, logPrefix } from './logger.js';
 import { PHASE_PRIORITY, PHASES, type Phase, phaseOf, type Subscriber } from './phases.js';
 import { describeReason, reasonName, type ShutdownReason } from './reason.js';
-import type {
-  DeliveryOutcome,
-  HandlerReport,
-  NotifierReport,
-  PhaseReport,
-  ShutdownReport,
-} from './report.js';
+import type { HandlerReport, NotifierReport, PhaseReport, ShutdownReport } from './report.js';
 import { logHandler, logReport, logStopping } from './report-log.js';
 import type { Reporter } from './reporter.js';
 import { builtInSteps } from './steps.js';
@@ -51,6 +45,7 @@ export class ShutdownRun {
   #quick: boolean;
   #group: Group | undefined;
   #watchdog: Watchdog | undefined;
+  #failed = false;
   #incomplete = 0;
   #notifiers: readonly NotifierReport[] = [];
   readonly #outcomes = { delivered: 0, rejected: 0, expired: 0 };
@@ -66,6 +61,9 @@ export class ShutdownRun {
       quick: () => this.#quick,
       sealed: (jobs) => {
         this.#incomplete = jobs;
+      },
+      reported: (outcome) => {
+        this.#outcomes[outcome] += 1;
       },
       delivered: (notifiers) => {
         this.#notifiers = notifiers;
@@ -86,7 +84,7 @@ export class ShutdownRun {
     const begunBefore = registry.begun;
 
     // 1. A thread that ends the process at the deadline, should the event loop be blocked then.
-    this.#watchdog = this.#armWatchdog();
+    this.#armWatchdog();
 
     // 2. Everybody hears that it is time to finish.
     const stopping = { reason: this.reason, budgetMs: config.budgetMs, openJobs: open };
@@ -120,9 +118,9 @@ export class ShutdownRun {
     this.#watchdog?.settle(job);
   }
 
-  /** One job's report was accepted or given up. */
-  jobReported(outcome: DeliveryOutcome): void {
-    this.#outcomes[outcome] += 1;
+  /** An error that nobody caught came while it ran. */
+  fail(): void {
+    this.#failed = true;
   }
 
   /** The process is not ended by this run. */
@@ -181,7 +179,12 @@ export class ShutdownRun {
       .filter(([later]) => later > release && later < deliver)
       .map(([, ms]) => ms);
     if (delivery > 0) reserves.set(deliver, Math.max(delivery / 2, delivery - sumOf(following)));
-    return sumOf(reserves.values());
+    // What the release phase asks for must not cost delivery its own.
+    const { budgetMs, reserveMs, interruptGraceMs } = this.#parts.config;
+    const [toRelease, before] = [[], []] as [number[], number[]];
+    for (const [later, ms] of reserves) (later <= release ? toRelease : before).push(ms);
+    const most = Math.max(0, budgetMs - reserveMs - interruptGraceMs);
+    return sumOf(before) + (priority > release ? Math.min(sumOf(toRelease), most) : sumOf(toRelease));
   }
 
   #phaseRun(): PhaseRun {
@@ -199,21 +202,20 @@ export class ShutdownRun {
     };
   }
 
-  #armWatchdog(): Watchdog | undefined {
+  #armWatchdog(): void {
     const { config, instanceId, registry, subscribers, simulated, log } = this.#parts;
     const nothingToWaitFor = registry.size === 0 && subscribers.size === 0;
     // On an injected clock the deadline has no meaning for a thread; a service with nothing to do is gone at once.
-    if (!config.watchdog || config.clock !== systemClock || simulated || nothingToWaitFor) return undefined;
+    if (!config.watchdog || config.clock !== systemClock || simulated || nothingToWaitFor) return;
     try {
       const prefix = logPrefix(config.service, instanceId);
       const watchdog = new Watchdog(this.#budget.remainingMs(), registry.size, prefix, (error) =>
         log.warn(`the watchdog thread failed: ${messageOf(error)}`),
       );
+      this.#watchdog = watchdog;
       watchdog.hold(this.#lastWords(registry));
-      return watchdog;
     } catch (error) {
-      log.warn(`the watchdog thread could not be started: ${messageOf(error)}`);
-      return undefined;
+      log.warn(`the watchdog thread could not be given everything: ${messageOf(error)}`);
     }
   }
 
@@ -244,7 +246,7 @@ export class ShutdownRun {
       expired,
     };
     const failed = this.#handlers.some(({ outcome }) => outcome === 'failed' || outcome === 'timed-out');
-    const unclean = failed || rejected + expired > 0 || this.reason.kind === 'error';
+    const unclean = failed || this.#failed || rejected + expired > 0 || this.reason.kind === 'error';
     return Object.freeze({
       reason: this.reason,
       service: config.service,

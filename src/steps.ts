@@ -4,7 +4,7 @@ import { GracefulExit, Interrupt } from './jobs/interrupt.js';
 import type { OpenJobs } from './jobs/registry.js';
 import { INTERRUPT_PRIORITY, PHASE_PRIORITY, type ShutdownHandler, type Subscriber } from './phases.js';
 import { describeReason, reasonName, type ShutdownReason } from './reason.js';
-import type { NotifierReport } from './report.js';
+import type { DeliveryOutcome, NotifierReport } from './report.js';
 import type { Reporter } from './reporter.js';
 
 /** What the built-in steps work with. */
@@ -16,6 +16,8 @@ export interface StepParts {
   quick(): boolean;
   /** The snapshot was taken, with so many jobs in it. */
   sealed(jobs: number): void;
+  /** One job of the snapshot has its outcome. */
+  reported(outcome: DeliveryOutcome): void;
   /** Delivery has ended. */
   delivered(notifiers: readonly NotifierReport[]): void;
 }
@@ -72,14 +74,16 @@ async function idleWithin({ clock }: ShutdownConfig, registry: OpenJobs, ms: num
 // Delivery ends a little before its share does, so that its last outcomes are in the report.
 const SETTLE_MS = 25;
 
-function reportJobs({ registry, reporter, sealed, delivered }: StepParts): ShutdownHandler {
+function reportJobs({ registry, reporter, sealed, reported, delivered }: StepParts): ShutdownHandler {
   return async ({ reason, signal, remainingMs }) => {
+    await reporter.earlyReports(remainingMs() / 2);
     const jobs = registry.seal();
     sealed(jobs.length);
     const occasion = {
       reason: reasonName(reason),
       remainingMs: () => Math.max(0, remainingMs() - SETTLE_MS),
       signal,
+      tally: reported,
     };
     delivered((await reporter.report(jobs, occasion)).notifiers);
   };

@@ -2,7 +2,9 @@ import { Worker } from 'node:worker_threads';
 
 /** How long after the deadline the thread acts: the main thread's own way out comes first. */
 const GRACE_MS = 60;
+/** So many lines, or characters, a message: a text can grow too long to be one. */
 const LINES_A_MESSAGE = 1000;
+const TEXT_A_MESSAGE = 2 ** 20;
 
 /** What the thread is given to work with. Shared memory: a blocked event loop passes no messages on. */
 export interface WatchdogData {
@@ -58,12 +60,15 @@ export class Watchdog {
   /** Gives it the last words of jobs. */
   hold(lines: Iterable<readonly [job: Held, line: string]>): void {
     let batch: string[] = [];
+    let length = 0;
     for (const [job, line] of lines) {
       job.heldAs = this.#held;
       this.#held += 1;
-      if (batch.push(line) === LINES_A_MESSAGE) {
+      length += line.length;
+      if (batch.push(line) >= LINES_A_MESSAGE || length >= TEXT_A_MESSAGE) {
         this.#worker.postMessage(batch.join('\n'));
         batch = [];
+        length = 0;
       }
     }
     if (batch.length > 0) this.#worker.postMessage(batch.join('\n'));

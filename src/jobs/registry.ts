@@ -25,6 +25,8 @@ export class OpenJobs implements JobRegistry, JobOwner {
   readonly #open = new Map<string, JobHandle>();
   readonly #listener: RegistryListener;
   readonly #store: JobStore | undefined;
+  /** Ids whose reports went out while the service goes on: a receiver would take another one for a repetition. */
+  readonly #reported = new Set<string>();
   #begun = 0;
   #sealed = false;
   /** Jobs whose work is still going on. */
@@ -95,6 +97,7 @@ export class OpenJobs implements JobRegistry, JobOwner {
 
   /** Its report was accepted: nobody needs the record any more. */
   forget(job: JobHandle): void {
+    if (!this.#sealed && job.state !== 'finished') this.#reported.add(job.id);
     // After the snapshot no id is given away again, so there is nothing to compare.
     if (this.#sealed || this.#open.get(job.id) === job) this.#open.delete(job.id);
   }
@@ -143,7 +146,7 @@ export class OpenJobs implements JobRegistry, JobOwner {
     }
     // An id somebody chose may look like a number of ours.
     let number = this.#begun + 1;
-    while (this.#open.has(String(number))) number += 1;
+    while (this.#open.has(String(number)) || this.#reported.has(String(number))) number += 1;
     return String(number);
   }
 

@@ -3,14 +3,14 @@ import type { ProcessLike } from '../process-like.js';
 import { signalNumber } from '../reason.js';
 
 /** A process for tests: takes signals without being killed, and exits without ending anything. */
-export interface FakeProcess extends ProcessLike {
+export interface FakeProcess extends Omit<ProcessLike, 'exitCode'> {
   /** Calls its listeners as the real one would, now. Says whether there was any. */
   emit(event: string, ...args: unknown[]): boolean;
   /** Sends it a signal. Says whether anybody listens: if not, the real one would be dead. */
   kill(signal: NodeJS.Signals): boolean;
   listenerCount(event: string): number;
   /** The code of the first exit, `undefined` before. */
-  readonly exitCode: number | undefined;
+  exitCode: number | undefined;
   /** Resolves with the code of the first exit. */
   readonly exited: Promise<number>;
 }
@@ -41,6 +41,9 @@ export function createFakeProcess(
     },
     get exitCode() {
       return exitCode;
+    },
+    set exitCode(code) {
+      exitCode = code;
     },
     exited,
   };
