@@ -11,7 +11,7 @@ export interface DrainOptions {
    * @default bus.config.readinessDelayMs: 5000 on Kubernetes, else 0
    */
   readonly readinessDelayMs?: number;
-  /** GET on this path is answered here: 200 while the bus is ready, 503 from the trigger on. @default not intercepted */
+  /** GET on this path is answered here: 200 while the bus is ready, 503 from the trigger on, as long as the listener is open. @default not intercepted */
   readonly readinessPath?: string;
   /** GET on this path is answered here with 200 as long as the process can. @default not intercepted */
   readonly livenessPath?: string;

@@ -9,7 +9,7 @@ import { ObservedEmitter } from './observers.js';
 import type { ShutdownHandler, SubscribeOptions, Subscriber } from './phases.js';
 import { reasonName, type ShutdownReason } from './reason.js';
 import type { ShutdownReport } from './report.js';
-import type { Reporter, ReporterHost } from './reporter.js';
+import { Reporter, type ReporterHost } from './reporter.js';
 import type { ShutdownParts, ShutdownRun } from './shutdown.js';
 import { createSubscriber } from './subscriber.js';
 import { installTriggers } from './triggers/index.js';
@@ -17,8 +17,7 @@ import { installTriggers } from './triggers/index.js';
 /** Undoes a subscription: call it, or dispose it. Safe to call twice. */
 export type Subscription = (() => void) & Disposable;
 
-type Machinery = Pick<typeof import('./shutdown.js'), 'ShutdownRun'> &
-  typeof import('./exit.js') & { readonly reporter: Reporter };
+type Machinery = Pick<typeof import('./shutdown.js'), 'ShutdownRun'> & typeof import('./exit.js');
 
 /** Where a bus is in its life. */
 export type ShutdownState = 'running' | 'stopping' | 'stopped';
@@ -36,6 +35,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   readonly config: ShutdownConfig;
   readonly #log: Logger;
   readonly #registry: OpenJobs;
+  readonly #reporter: Reporter;
   readonly #subscribers = new Set<Subscriber>();
   readonly #errors: Error[] = [];
   #state: ShutdownState = 'running';
@@ -55,6 +55,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#log = createInstanceLogger(config.logger, config.service, instanceId);
     this.#registry = new OpenJobs(config.clock, this.#jobListener(), config.store);
     this.jobs = this.#registry;
+    this.#reporter = new Reporter(this.#reporterHost());
     this.#install();
   }
 
@@ -98,7 +99,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#disposed = true;
     // A run under way needs them until its end: a second signal would be the end of it.
     if (this.#state !== 'stopping') this.#uninstall?.();
-    if (this.#state !== 'stopping') void this.#load().then(({ reporter }) => reporter.close());
+    if (this.#state !== 'stopping') void this.#reporter.close();
   }
 
   [Symbol.dispose](): void {
@@ -135,7 +136,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       undo();
       this.config.process.off('exit', onExit);
     };
-    void this.#load().then(({ reporter }) => reporter.warmUp());
+    void this.#load();
+    void this.#reporter.warmUp();
   }
 
   #trigger(reason: ShutdownReason): Promise<ShutdownReport> {
@@ -151,9 +153,9 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#state = 'stopping';
     const triggeredAt = this.config.clock.now();
     // Without a turn in between, whenever it can be: nothing else may happen between the trigger and the run.
-    const { enterShutdown, leaveShutdown, reporter, ShutdownRun } = this.#loaded ?? (await this.#load());
+    const { enterShutdown, leaveShutdown, ShutdownRun } = this.#loaded ?? (await this.#load());
     enterShutdown(this.instanceId);
-    const run = new ShutdownRun(this.#parts(reporter), reason, triggeredAt);
+    const run = new ShutdownRun(this.#parts(), reason, triggeredAt);
     this.#run = run;
     if (this.#hurried) run.hurry();
     const report = await run.run();
@@ -209,29 +211,17 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     if (this.#simulated || this.#registry.size === 0) return;
     const jobs = [...this.#registry];
     this.#log.error(`${jobs.length} jobs were not accepted by every notifier; one line each follows`);
-    this.#loaded?.reporter.speakLast(jobs, this.#run ? reasonName(this.#run.reason) : reason);
-    // Within milliseconds of the start, before the rest was loaded, there are no envelopes yet.
-    if (!this.#loaded) for (const job of jobs) this.#log.error(this.#shortLine(job));
+    this.#reporter.speakLast(jobs, this.#run ? reasonName(this.#run.reason) : reason);
     for (const job of jobs) this.#registry.forget(job);
-  }
-
-  #shortLine({ id, type, payload }: JobHandle): string {
-    try {
-      return JSON.stringify(this.config.redact.length > 0 ? { id, type } : { id, type, payload });
-    } catch {
-      return JSON.stringify({ id, type });
-    }
   }
 
   /** What only a shutdown needs comes in the background, so that neither the import nor the budget pays for it. */
   async #load(): Promise<Machinery> {
-    const [{ ShutdownRun }, { Reporter }, { enterShutdown, flushOutput, leaveShutdown }] = await Promise.all([
+    const [{ ShutdownRun }, { enterShutdown, flushOutput, leaveShutdown }] = await Promise.all([
       import('./shutdown.js'),
-      import('./reporter.js'),
       import('./exit.js'),
     ]);
-    const reporter = this.#loaded?.reporter ?? new Reporter(this.#reporterHost());
-    this.#loaded ??= { ShutdownRun, reporter, enterShutdown, flushOutput, leaveShutdown };
+    this.#loaded ??= { ShutdownRun, enterShutdown, flushOutput, leaveShutdown };
     return this.#loaded;
   }
 
@@ -251,12 +241,12 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     };
   }
 
-  #parts(reporter: Reporter): ShutdownParts {
+  #parts(): ShutdownParts {
     return {
       config: this.config,
       instanceId: this.instanceId,
       registry: this.#registry,
-      reporter,
+      reporter: this.#reporter,
       log: this.#log,
       subscribers: this.#subscribers,
       errors: this.#errors,
@@ -288,8 +278,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     const endsAt = clock.now() + reserveMs;
     const remainingMs = () => Math.max(0, endsAt - clock.now());
     this.#log.warn(`job ${job.type} ${job.id} timed out after ${job.elapsedMs} ms`);
-    const { reporter } = await this.#load();
-    const outcome = await reporter.reportEarly(job, { reason: 'timeout', remainingMs });
+    const outcome = await this.#reporter.reportEarly(job, { reason: 'timeout', remainingMs });
     if (outcome !== 'delivered') this.#log.warn(`job ${job.id} stays open: its report was ${outcome}`);
   }
 

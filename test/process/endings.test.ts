@@ -21,6 +21,12 @@ describe('whatever ends the process', () => {
     expect(code).toBe(3);
   });
 
+  it('process.exit(0) right after the begin: the whole envelope is on stderr, and the code is no success', async () => {
+    const { code, stderr } = await start('dies.js', { args: ['exit at once'], env }).ended;
+    expect(envelopesIn(stderr)).toMatchObject([{ subject: 'r1', data: { payload: { page: 7 } } }]);
+    expect(code).toBe(1);
+  });
+
   it('A01: eating memory past the limit begins the shutdown with reason memory, and the job is reported', async () => {
     const { code, stdout, stderr } = await start('memory.js').ended;
     expect(envelopesIn(stdout)).toMatchObject([{ subject: 'r1', data: { reason: 'memory' } }]);
@@ -36,5 +42,21 @@ describe('whatever ends the process', () => {
     expect(envelopesIn(stderr)).toMatchObject([{ subject: 'r1' }]);
     expect(envelopesIn(stdout)).toEqual([]);
     expect(stderr).toMatch(/exit code 1 because of 1 jobs rejected or expired/);
+  });
+
+  it('a reader of stderr that has gone costs no job its report', async () => {
+    const child = start('open-job.js', { env });
+    await child.line('ready');
+    child.process.stderr?.destroy();
+    child.kill('SIGTERM');
+    const { code, stdout } = await child.ended;
+    expect(envelopesIn(stdout)).toMatchObject([{ subject: 'r1' }]);
+    expect(code).toBe(0);
+  });
+
+  it("one bus's deadline does not end another one's shutdown", async () => {
+    const { code, stdout } = await startAndKill('two-buses.js', 'SIGTERM');
+    expect(stdout).toContain('the long one is done');
+    expect(code).toBe(0);
   });
 });
