@@ -98,8 +98,9 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     if (this.#disposed) return;
     this.#disposed = true;
     // A run under way needs them until its end: a second signal would be the end of it.
-    if (this.#state !== 'stopping') this.#uninstall?.();
-    if (this.#state !== 'stopping') void this.#reporter.close();
+    if (this.#state === 'stopping') return;
+    this.#uninstall?.();
+    void this.#reporter.close();
   }
 
   [Symbol.dispose](): void {

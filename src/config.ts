@@ -10,7 +10,7 @@ import {
   parseMemoryLimit,
   readEnvironment,
 } from './environment.js';
-import { messageOf, ShutdownError } from './errors.js';
+import { ShutdownError, show } from './errors.js';
 import { type Logger, stderrLogger } from './logger.js';
 import type { Notifier } from './notifier.js';
 import { budgetOf, detectPlatform, PLATFORMS, type Platform, type PlatformName } from './platform.js';
@@ -278,8 +278,4 @@ function checkMemory(memory: MemoryWatchOptions | false | undefined): Problem {
 function checkExit(exit: unknown): Problem {
   if (exit === undefined || typeof exit === 'boolean' || typeof exit === 'function') return undefined;
   return `exit is ${show(exit)}, allowed: true, false or a function that is given the code`;
-}
-
-function show(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : messageOf(value);
 }

@@ -58,6 +58,11 @@ export function messageOf(error: unknown): string {
   }
 }
 
+/** A value as an error message shows it: texts in quotes. */
+export function show(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : messageOf(value);
+}
+
 /** The same value as an Error: what was thrown need not be one. */
 export function toError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(messageOf(thrown), { cause: thrown });

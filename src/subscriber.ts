@@ -1,5 +1,5 @@
 import { MAX_TIMER_MS } from './clock.js';
-import { messageOf, ShutdownError } from './errors.js';
+import { ShutdownError, show } from './errors.js';
 import {
   PHASE_PRIORITY,
   PHASES,
@@ -60,8 +60,7 @@ function callSite(): string | undefined {
 }
 
 function invalid(what: string, value: unknown, allowed: string): ShutdownError {
-  const shown = typeof value === 'string' ? JSON.stringify(value) : messageOf(value);
-  return new ShutdownError('INVALID_OPTION', `${what} is ${shown}; allowed: ${allowed}`);
+  return new ShutdownError('INVALID_OPTION', `${what} is ${show(value)}; allowed: ${allowed}`);
 }
 
 function unnamed(): ShutdownError {

@@ -1,5 +1,5 @@
 import { type Clock, MAX_TIMER_MS } from '../clock.js';
-import { messageOf, ShutdownError } from '../errors.js';
+import { ShutdownError, show } from '../errors.js';
 import type { JobInterrupted } from '../events.js';
 import type { JobStore } from '../store.js';
 import type { Interrupt } from './interrupt.js';
@@ -192,10 +192,6 @@ function isTimer(ms: unknown): ms is number {
 
 function invalid(option: string, value: unknown, allowed: string): ShutdownError {
   return new ShutdownError('INVALID_OPTION', `job option ${option} is ${show(value)}; allowed: ${allowed}`);
-}
-
-function show(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : messageOf(value);
 }
 
 function takenError({ id, type }: JobOptions): ShutdownError {
