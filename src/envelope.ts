@@ -94,7 +94,7 @@ export class EnvelopeWriter {
   /** The envelope of one job. */
   write(job: StoredJob, facts: EnvelopeFacts): Envelope {
     return new JobEnvelope(
-      `${this.#origin.instanceId}/${job.id}`,
+      `${this.#origin.instanceId}/${job.key}`,
       this.#source,
       job.id,
       facts.time,
@@ -106,9 +106,10 @@ export class EnvelopeWriter {
   text(job: StoredJob, { outcome, reason, elapsedMs, time }: EnvelopeFacts): string {
     const { serialise } = this.#origin;
     const id = JSON.stringify(job.id).slice(1, -1);
+    const key = job.key === job.id ? id : JSON.stringify(job.key).slice(1, -1);
     const progress = job.progress === undefined ? 'null' : serialise(job.progress);
     return (
-      `${this.#head}${id}${this.#middle}${id}","time":"${time}","datacontenttype":"application/json"` +
+      `${this.#head}${key}${this.#middle}${id}","time":"${time}","datacontenttype":"application/json"` +
       `,"data":{"jobType":${JSON.stringify(job.type)},"payload":${serialise(job.payload)},"progress":${progress}` +
       `,"startedAt":"${job.startedAt}","elapsedMs":${elapsedMs},"outcome":"${outcome}","reason":"${reason}"${this.#tail}`
     );

@@ -132,7 +132,7 @@ export class Reporter {
     const { config, instanceId, storeFailed } = this.#host;
     if (config.store === undefined || jobs.length === 0) return;
     try {
-      await config.store.markDelivered(jobs.map(({ id }) => `${instanceId}/${id}`));
+      await config.store.markDelivered(jobs.map(({ key }) => `${instanceId}/${key}`));
     } catch (error) {
       storeFailed(error);
     }

@@ -4,6 +4,8 @@ import type { Envelope } from './envelope.js';
 export interface StoredJob {
   /** Unique among the open jobs of its instance. */
   readonly id: string;
+  /** Unique among all jobs its instance ever reported; its envelope is `<instanceId>/<key>`. The id, unless that was used before. */
+  readonly key: string;
   readonly type: string;
   readonly payload: unknown;
   /** The last checkpoint, `undefined` before the first. */
@@ -21,9 +23,9 @@ export interface JobStore {
   /** The records outlive the process. */
   readonly durable: boolean;
   put(job: StoredJob): void;
-  checkpoint(id: string, progress: unknown): void;
-  /** The job was completed. Unknown ids are ignored. */
-  delete(id: string): void;
+  checkpoint(key: string, progress: unknown): void;
+  /** The job was completed. Unknown keys are ignored. */
+  delete(key: string): void;
   /** Envelopes of jobs whose owner is gone, each given to one caller only. */
   claimOrphans(): Promise<readonly Envelope[]>;
   /** Every notifier took these envelopes. Unknown ids are ignored. */

@@ -19,12 +19,12 @@ export function memoryStore(): MemoryStore {
     get records() {
       return [...held.values()];
     },
-    put: ({ id, type, payload, startedAt }) => void held.set(id, { id, type, payload, startedAt }),
-    checkpoint(id, progress) {
-      const record = held.get(id);
-      if (record) held.set(id, { ...record, progress });
+    put: ({ id, key, type, payload, startedAt }) => void held.set(key, { id, key, type, payload, startedAt }),
+    checkpoint(key, progress) {
+      const record = held.get(key);
+      if (record) held.set(key, { ...record, progress });
     },
-    delete: (id) => void held.delete(id),
+    delete: (key) => void held.delete(key),
     claimOrphans: async (): Promise<readonly Envelope[]> => [],
     async markDelivered(envelopeIds) {
       for (const envelopeId of envelopeIds) held.delete(envelopeId.slice(envelopeId.indexOf('/') + 1));

@@ -16,7 +16,10 @@ function envelopes(count: number, payload: unknown = {}): Envelope[] {
     time: '2030-01-01T00:00:00Z',
   } as const;
   return Array.from({ length: count }, (_, index) =>
-    writer.write({ id: String(index + 1), type: 't', payload, startedAt: facts.time }, facts),
+    writer.write(
+      { id: String(index + 1), key: String(index + 1), type: 't', payload, startedAt: facts.time },
+      facts,
+    ),
   );
 }
 

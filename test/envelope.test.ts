@@ -13,7 +13,7 @@ import { createSerialiser, loadSerialisers, safeJson } from '../src/safe-json.js
 beforeAll(loadSerialisers);
 
 function envelope(payload: unknown, paths: string[] = []): Envelope {
-  const job = { id: 'j/1', type: 'render', payload, startedAt: '2030-01-01T00:00:00.000Z' };
+  const job = { id: 'j/1', key: 'j/1', type: 'render', payload, startedAt: '2030-01-01T00:00:00.000Z' };
   const origin = { service: 'my service', instanceId: '0123456789ab', serialise: createSerialiser(paths) };
   return new EnvelopeWriter(origin).write(job, {
     outcome: 'interrupted',

@@ -33,6 +33,7 @@ interface Timers {
 /** The registry's side of a {@link Job}. Everything dear is made on first use. */
 export class JobHandle implements Job, StoredJob {
   readonly id: string;
+  readonly key: string;
   readonly type: string;
   readonly payload: unknown;
   progress: unknown = undefined;
@@ -43,14 +44,17 @@ export class JobHandle implements Job, StoredJob {
   overran = false;
   /** Its number at the watchdog, during a shutdown. */
   heldAs: number | undefined = undefined;
+  /** Finished or reported: nobody needs its record any more. */
+  forgotten = false;
   readonly #owner: JobOwner;
   #stopping: AbortController | undefined = undefined;
   #stop: AbortController | undefined = undefined;
   #interrupt: Interrupt | undefined = undefined;
   #timers: Timers | undefined = undefined;
 
-  constructor(id: string, options: JobOptions, owner: JobOwner) {
+  constructor(id: string, key: string, options: JobOptions, owner: JobOwner) {
     this.id = id;
+    this.key = key;
     this.type = options.type;
     this.payload = options.payload;
     this.#owner = owner;

@@ -25,10 +25,12 @@ export class OpenJobs implements JobRegistry, JobOwner {
   readonly #open = new Map<string, JobHandle>();
   readonly #listener: RegistryListener;
   readonly #store: JobStore | undefined;
-  /** Ids whose reports went out while the service goes on: a receiver would take another one for a repetition. */
-  readonly #reported = new Set<string>();
+  /** Ids that were reported while the service goes on: a receiver would take another report of one for a repetition. */
+  readonly #reported = new ReportedIds();
   #begun = 0;
   #sealed = false;
+  /** Jobs of the snapshot that were forgotten since. */
+  #forgotten = 0;
   /** Jobs whose work is still going on. */
   #working = 0;
   #idleWaiters: (() => void)[] = [];
@@ -40,7 +42,7 @@ export class OpenJobs implements JobRegistry, JobOwner {
   }
 
   get size(): number {
-    return this.#open.size;
+    return this.#open.size - this.#forgotten;
   }
 
   /** How many jobs were ever begun here. */
@@ -48,15 +50,16 @@ export class OpenJobs implements JobRegistry, JobOwner {
     return this.#begun;
   }
 
-  [Symbol.iterator](): Iterator<JobHandle> {
-    return this.#open.values();
+  *[Symbol.iterator](): Iterator<JobHandle> {
+    for (const job of this.#open.values()) if (!job.forgotten) yield job;
   }
 
   begin(options: JobOptions): Job {
     if (this.#sealed) throw sealedError(options?.type);
     checkOptions(options);
     const id = this.#idFor(options);
-    const job = new JobHandle(id, options, this);
+    const key = options.id !== undefined && this.#reported.mayHave(id) ? `${id}~${this.#begun + 1}` : id;
+    const job = new JobHandle(id, key, options, this);
     this.#open.set(id, job);
     this.#begun += 1;
     this.#working += 1;
@@ -97,9 +100,15 @@ export class OpenJobs implements JobRegistry, JobOwner {
 
   /** Its report was accepted: nobody needs the record any more. */
   forget(job: JobHandle): void {
-    if (!this.#sealed && job.state !== 'finished') this.#reported.add(job.id);
-    // After the snapshot no id is given away again, so there is nothing to compare.
-    if (this.#sealed || this.#open.get(job.id) === job) this.#open.delete(job.id);
+    if (job.forgotten) return;
+    job.forgotten = true;
+    if (this.#sealed) {
+      // Taking a hundred thousand out of a Map one by one would cost a tenth of their delivery.
+      this.#forgotten += 1;
+      return;
+    }
+    this.#open.delete(job.id);
+    if (job.state !== 'finished') this.#reported.add(job.id);
   }
 
   /** Resolves as soon as no job's work is going on, or when `signal` aborts. */
@@ -123,7 +132,7 @@ export class OpenJobs implements JobRegistry, JobOwner {
     if (from === 'working') this.#working -= 1;
     if (job.state === 'finished') {
       this.forget(job);
-      if (this.#store) this.#store_(() => this.#store?.delete(job.id));
+      if (this.#store) this.#store_(() => this.#store?.delete(job.key));
       this.#listener.jobFinished(job);
     } else if (job.overran && this.interrupt === undefined) {
       this.#listener.jobTimedOut(job);
@@ -132,7 +141,7 @@ export class OpenJobs implements JobRegistry, JobOwner {
   }
 
   checkpointed(job: JobHandle): void {
-    if (this.#store) this.#store_(() => this.#store?.checkpoint(job.id, job.progress));
+    if (this.#store) this.#store_(() => this.#store?.checkpoint(job.key, job.progress));
   }
 
   interrupted(job: JobHandle, stage: 'abort' | 'timed-out', signal: NodeJS.Signals): void {
@@ -156,6 +165,26 @@ export class OpenJobs implements JobRegistry, JobOwner {
     } catch (error) {
       this.#listener.storeFailed(error);
     }
+  }
+}
+
+/** Remembers so many ids; of the others it only knows whether there were any. */
+class ReportedIds {
+  static readonly most = 10_000;
+  readonly #ids = new Set<string>();
+  #overflown = false;
+
+  add(id: string): void {
+    if (this.#ids.size < ReportedIds.most) this.#ids.add(id);
+    else this.#overflown = true;
+  }
+
+  has(id: string): boolean {
+    return this.#ids.has(id);
+  }
+
+  mayHave(id: string): boolean {
+    return this.#overflown || this.#ids.has(id);
   }
 }
 

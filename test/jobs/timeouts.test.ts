@@ -84,6 +84,24 @@ describe('two-stage job timeouts', () => {
     expect(bus.jobs.size).toBe(0);
   });
 
+  it('an id that is begun again after its report gets an envelope id of its own: nobody takes it for a repetition', async () => {
+    const { bus, clock, notifier } = createTestBus();
+    for (let times = 0; times < 2; times += 1) {
+      bus.jobs.begin({ type: 'render', id: 'order-7', timeoutMs: 5000 });
+      await pass(clock, 7000, 500);
+    }
+    bus.jobs.begin({ type: 'render', id: 'order-7' }).complete();
+    bus.jobs.begin({ type: 'render', id: 'order-8' });
+    const stopped = bus.requestShutdown();
+    await pass(clock, 30_000, 500);
+    await stopped;
+    expect(notifier.received.map(({ id, subject }) => [id, subject])).toEqual([
+      [`${bus.instanceId}/order-7`, 'order-7'],
+      [`${bus.instanceId}/order-7~2`, 'order-7'],
+      [`${bus.instanceId}/order-8`, 'order-8'],
+    ]);
+  });
+
   it('a job that ends by its timeout is reported at once, not at the second stage', async () => {
     const { bus, clock, notifier } = createTestBus();
     const work = bus.jobs.run({ type: 'render', timeoutMs: 5000 }, (job) => {

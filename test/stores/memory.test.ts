@@ -10,7 +10,7 @@ describe('the memory store', () => {
     const first = bus.jobs.begin({ type: 'render', id: 'a', payload: { page: 1 } });
     bus.jobs.begin({ type: 'render', id: 'b' }).checkpoint({ rows: 5 });
     expect(store.records).toMatchObject([
-      { id: 'a', type: 'render', payload: { page: 1 }, startedAt: '2030-01-01T00:00:00.000Z' },
+      { id: 'a', key: 'a', type: 'render', payload: { page: 1 }, startedAt: '2030-01-01T00:00:00.000Z' },
       { id: 'b', progress: { rows: 5 } },
     ]);
     first.complete();
