@@ -7,7 +7,7 @@ import { compare, measurePairs } from './pairs.js';
 import { startProgram } from './processes.js';
 
 export const about = '100,000 open jobs through webhookNotifier against a bare node:http loop';
-export const defaultRounds = 7;
+export const defaultRounds = 15;
 
 const JOBS = 100_000;
 const BATCH_SIZE = 500;

@@ -1,3 +1,4 @@
+import { misspelt } from '../src/errors.js';
 import { defaultBus, type ShutdownBus, ShutdownError } from '../src/index.js';
 import { type Answer, type AnswerFunction, problemOf } from './answer.js';
 
@@ -53,12 +54,23 @@ export const DRAIN_DEFAULTS = Object.freeze({
   idleLingerMs: 250,
 });
 
+const OPTIONS: readonly (keyof DrainOptions)[] = [
+  'bus',
+  'readinessDelayMs',
+  'readinessPath',
+  'livenessPath',
+  'answer',
+  'drainBacklog',
+  'idleLingerMs',
+];
+
 /**
  * Fills in the defaults.
  * @throws {ShutdownError} `INVALID_OPTION`, listing everything that is wrong.
  */
 export function resolveOptions(options: DrainOptions): DrainSettings {
   const problems = [
+    misspelt(options, OPTIONS),
     checkBus(options.bus),
     checkPath('readinessPath', options.readinessPath),
     checkPath('livenessPath', options.livenessPath),

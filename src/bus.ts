@@ -211,7 +211,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   #speakLast(reason: string): void {
     if (this.#simulated || this.#registry.size === 0) return;
     const jobs = [...this.#registry];
-    this.#log.error(`${jobs.length} jobs were not accepted by every notifier; one line each follows`);
+    this.#log.error(`${jobs.length} open jobs not accepted by every notifier; one line each follows`);
     this.#reporter.speakLast(jobs, this.#run ? reasonName(this.#run.reason) : reason);
     for (const job of jobs) this.#registry.forget(job);
   }

@@ -1,16 +1,11 @@
 import type { BudgetShares } from './budget.js';
-import { type Clock, MAX_TIMER_MS, systemClock } from './clock.js';
+import { type Clock, systemClock } from './clock.js';
+import { checkOptions } from './config/check-options.js';
+import { type EnvironmentSettings, readEnvironment } from './config/environment.js';
+import type { NotifierSettings } from './config/notifier-settings.js';
+import { DEFAULT_SIGNALS } from './config/values.js';
 import type { DeliveryMode } from './delivery.js';
-import {
-  DEFAULT_SIGNALS,
-  type EnvironmentSettings,
-  isCatchable,
-  isRedactionPath,
-  type NotifierSettings,
-  parseMemoryLimit,
-  readEnvironment,
-} from './environment.js';
-import { ShutdownError, show } from './errors.js';
+import { ShutdownError } from './errors.js';
 import { type Logger, stderrLogger } from './logger.js';
 import type { Notifier } from './notifier.js';
 import { budgetOf, detectPlatform, PLATFORMS, type Platform, type PlatformName } from './platform.js';
@@ -199,83 +194,4 @@ function codeOf(options: ShutdownBusOptions): 'INVALID_OPTION' | 'INVALID_ENVIRO
   const { budgetMs, reserveMs, releaseReserveMs, interruptGraceMs, readinessDelayMs } = options;
   const given = [budgetMs, reserveMs, releaseReserveMs, interruptGraceMs, readinessDelayMs];
   return given.some((ms) => ms !== undefined) ? 'INVALID_OPTION' : 'INVALID_ENVIRONMENT';
-}
-
-function checkOptions(options: ShutdownBusOptions): void {
-  const problems = [
-    checkText(options.service),
-    ...(['budgetMs', 'reserveMs', 'releaseReserveMs', 'interruptGraceMs', 'readinessDelayMs'] as const).map(
-      (name) => checkMs(name, options[name]),
-    ),
-    checkPlatform(options.platform),
-    checkSignals(options.signals),
-    checkNotifiers(options.notifiers),
-    checkMode(options.deliveryMode),
-    checkRedact(options.redact),
-    checkMemory(options.memory),
-    checkExit(options.exit),
-  ].filter((problem) => problem !== undefined);
-  if (problems.length === 0) return;
-  throw new ShutdownError('INVALID_OPTION', `the options of the bus are not usable: ${problems.join('; ')}`);
-}
-
-type Problem = string | undefined;
-
-function checkText(service: unknown): Problem {
-  if (service === undefined || (typeof service === 'string' && service !== '')) return undefined;
-  return `service is ${show(service)}, allowed: a text that is not empty`;
-}
-
-function checkMs(name: string, ms: unknown): Problem {
-  const least = name === 'budgetMs' ? 1 : 0;
-  if (ms === undefined || (typeof ms === 'number' && ms >= least && ms <= MAX_TIMER_MS)) return undefined;
-  return `${name} is ${show(ms)}, allowed: milliseconds from ${least} to ${MAX_TIMER_MS}`;
-}
-
-function checkPlatform(platform: unknown): Problem {
-  if (platform === undefined || Object.hasOwn(PLATFORMS, platform as string)) return undefined;
-  return `platform is ${show(platform)}, allowed: ${Object.keys(PLATFORMS).join(', ')}`;
-}
-
-function checkSignals(signals: unknown): Problem {
-  if (signals === undefined) return undefined;
-  if (!Array.isArray(signals)) return `signals is ${show(signals)}, allowed: a list such as ['SIGTERM']`;
-  const wrong = signals.filter((signal) => !isCatchable(String(signal)));
-  return wrong.length === 0
-    ? undefined
-    : `signals has ${wrong.map(show).join(', ')}, allowed: names that can be caught`;
-}
-
-function checkNotifiers(notifiers: unknown): Problem {
-  if (notifiers === undefined) return undefined;
-  if (!Array.isArray(notifiers)) return `notifiers is ${show(notifiers)}, allowed: a list of notifiers`;
-  const names = notifiers.map((notifier: Partial<Notifier> | undefined) => notifier?.name);
-  const wrong = notifiers.findIndex(
-    (notifier: Partial<Notifier> | undefined) => !notifier?.name || typeof notifier.deliver !== 'function',
-  );
-  if (wrong >= 0) return `notifiers[${wrong}] has no name or no deliver function`;
-  const twice = names.find((name, index) => names.indexOf(name) !== index);
-  return twice === undefined ? undefined : `two notifiers are named ${show(twice)}, allowed: a name each`;
-}
-
-function checkMode(mode: unknown): Problem {
-  if (mode === undefined || mode === 'all' || mode === 'failover') return undefined;
-  return `deliveryMode is ${show(mode)}, allowed: 'all' or 'failover'`;
-}
-
-function checkRedact(paths: unknown): Problem {
-  if (paths === undefined) return undefined;
-  const wrong = Array.isArray(paths) ? paths.find((path) => !isRedactionPath(path)) : paths;
-  if (wrong === undefined) return undefined;
-  return `redact has ${show(wrong)}, allowed: a list of paths such as 'user.password', '*.token', 'cards[*].number'`;
-}
-
-function checkMemory(memory: MemoryWatchOptions | false | undefined): Problem {
-  if (!memory || memory.limit === undefined || parseMemoryLimit(memory.limit)) return undefined;
-  return `memory.limit is ${show(memory.limit)}, allowed: a share such as '90%', or bytes such as '400MiB'`;
-}
-
-function checkExit(exit: unknown): Problem {
-  if (exit === undefined || typeof exit === 'boolean' || typeof exit === 'function') return undefined;
-  return `exit is ${show(exit)}, allowed: true, false or a function that is given the code`;
 }

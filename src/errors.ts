@@ -63,6 +63,14 @@ export function show(value: unknown): string {
   return typeof value === 'string' ? JSON.stringify(value) : messageOf(value);
 }
 
+/** What is wrong with the names of some options: a misspelt one would be ignored without a word. */
+export function misspelt(options: object, known: readonly string[]): string | undefined {
+  const wrong = Object.keys(options).filter((name) => !known.includes(name));
+  return wrong.length === 0
+    ? undefined
+    : `${wrong.map(show).join(', ')} is no option, allowed: ${known.join(', ')}`;
+}
+
 /** The same value as an Error: what was thrown need not be one. */
 export function toError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(messageOf(thrown), { cause: thrown });

@@ -1,4 +1,4 @@
-import type { NotifierKind, NotifierSettings } from './environment.js';
+import type { NotifierKind, NotifierSettings } from './config/notifier-settings.js';
 import { messageOf, ShutdownError, toError } from './errors.js';
 import type { Notifier } from './notifier.js';
 

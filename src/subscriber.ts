@@ -1,5 +1,5 @@
 import { MAX_TIMER_MS } from './clock.js';
-import { ShutdownError, show } from './errors.js';
+import { misspelt, ShutdownError, show } from './errors.js';
 import {
   PHASE_PRIORITY,
   PHASES,
@@ -7,6 +7,8 @@ import {
   type SubscribeOptions,
   type Subscriber,
 } from './phases.js';
+
+const OPTIONS = ['name', 'phase', 'priority', 'timeoutMs', 'reserveMs', 'details'] as const;
 
 /**
  * Puts a handler and its options together.
@@ -16,6 +18,8 @@ export function createSubscriber(handler: ShutdownHandler, options: SubscribeOpt
   if (typeof handler !== 'function') throw invalid('the handler', handler, 'a function');
   const name = options.name ?? handler.name;
   if (typeof name !== 'string' || name === '') throw unnamed();
+  const unknown = misspelt(options, OPTIONS);
+  if (unknown) throw new ShutdownError('INVALID_OPTION', `handler "${name}": ${unknown}`);
   return {
     name,
     handler,

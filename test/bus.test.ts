@@ -274,6 +274,11 @@ describe('the bus', () => {
       () => bus().subscribeShutdown(() => {}, { name: 'x', timeoutMs: -1 }),
       'INVALID_OPTION',
     ],
+    [
+      'a misspelt option',
+      () => bus().subscribeShutdown(function f() {}, { time: 1 } as never),
+      'INVALID_OPTION',
+    ],
     ['a bad bus', () => createShutdownBus({ budgetMs: 0 }), 'INVALID_OPTION'],
   ])('a programmer’s mistake throws early: %s', (_what, mistake, code) => {
     let thrown: unknown;

@@ -92,6 +92,7 @@ describe('options', () => {
     ['redact', { redact: ['a..b'] }, /redact has "a\.\.b"/],
     ['memory', { memory: { limit: '120%' } }, /memory\.limit is "120%"/],
     ['exit', { exit: 'now' as never }, /exit is "now"/],
+    ['name', { budget: 5 } as never, /"budget" is no option, allowed: service, platform, budgetMs, /],
   ])('a bad %s is refused with what is allowed', (_name, options, message) => {
     const error = messageOfError(() => resolveConfig(options, {}));
     expect(error).toMatchObject({ code: 'INVALID_OPTION' });
@@ -161,6 +162,17 @@ describe('the environment', () => {
   it('an address alone is enough to choose its notifier', () => {
     const { notifierSettings } = resolveConfig({}, { SHUTDOWN_WEBHOOK_URL: 'http://127.0.0.1:1/' });
     expect(notifierSettings.map(({ kind }) => kind)).toEqual(['webhook']);
+  });
+
+  it('the address of a notifier that is not chosen must be usable all the same', () => {
+    const env = {
+      SHUTDOWN_NOTIFIERS: 'stdout',
+      SHUTDOWN_WEBHOOK_URL: 'ftp://x',
+      SHUTDOWN_SNS_TOPIC_ARN: 'x',
+    };
+    expect(messageOfError(() => resolveConfig({}, env)).message).toMatch(
+      /WEBHOOK_URL: got .*SNS_TOPIC_ARN: got "x"/s,
+    );
   });
 
   it('a secret and headers may come from a file and from JSON', () => {

@@ -6,8 +6,8 @@ import { pubsubNotifier } from '../notifiers/pubsub.js';
 import { snsNotifier } from '../notifiers/sns.js';
 import { stdoutNotifier } from '../notifiers/stdout.js';
 import { webhookNotifier } from '../notifiers/webhook.js';
+import { readEnvironment } from '../src/config/environment.js';
 import { DEFAULTS, resolveConfig, type ShutdownBusOptions } from '../src/config.js';
-import { readEnvironment } from '../src/environment.js';
 import { createShutdownBus, type Notifier, PHASE_PRIORITY } from '../src/index.js';
 import { budgetOf, detectPlatform, PLATFORMS, type PlatformName } from '../src/platform.js';
 import { createFakeProcess } from '../src/testing/fake-process.js';
@@ -103,7 +103,7 @@ describe('the options of a bus', () => {
 });
 
 describe('the environment variables', () => {
-  const source = read('src/environment.ts');
+  const source = read('src/config/environment.ts');
   const [, list = ''] = /const VARIABLES = \[([^\]]+)\]/.exec(source) ?? [];
   const known = [...list.matchAll(/'(\w+)'/g)].map(([, name]) => `SHUTDOWN_${name}`);
   const documented = [

@@ -1,5 +1,6 @@
 import { CloudEvent } from 'cloudevents';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { isRedactionPath } from '../src/config/values.js';
 import {
   completeEnvelope,
   type Envelope,
@@ -7,7 +8,6 @@ import {
   envelopeJson,
   truncateEnvelope,
 } from '../src/envelope.js';
-import { isRedactionPath } from '../src/environment.js';
 import { createSerialiser, loadSerialisers, safeJson } from '../src/safe-json.js';
 
 beforeAll(loadSerialisers);

@@ -1,5 +1,5 @@
+import { parseMemoryLimit } from '../config/values.js';
 import { DEFAULTS, type ShutdownConfig } from '../config.js';
-import { parseMemoryLimit } from '../environment.js';
 import type { ShutdownReason } from '../reason.js';
 import { listenForFatalErrors } from './fatal-errors.js';
 import { listenForIdle } from './idle.js';

@@ -59,6 +59,7 @@ describe('options of drainServer', () => {
 
   it.each([
     [{ bus: {} }, 'bus is no bus'],
+    [{ readyPath: '/x' }, '"readyPath" is no option, allowed: bus, '],
     [{ readinessPath: 'readyz' }, 'readinessPath is "readyz"'],
     [{ livenessPath: '/live?x' }, 'livenessPath is "/live?x"'],
     [{ readinessPath: '/x', livenessPath: '/x' }, 'are the same'],

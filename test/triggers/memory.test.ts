@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseMemoryLimit } from '../../src/environment.js';
+import { parseMemoryLimit } from '../../src/config/values.js';
 import type { ShutdownReason } from '../../src/index.js';
 import { createFakeClock } from '../../src/testing/fake-clock.js';
 import { containerLimit, readMemory, watchMemory } from '../../src/triggers/memory.js';

@@ -1,0 +1,111 @@
+import { MAX_TIMER_MS } from '../clock.js';
+import type { ShutdownBusOptions } from '../config.js';
+import { misspelt, ShutdownError, show } from '../errors.js';
+import type { Notifier } from '../notifier.js';
+import { PLATFORMS } from '../platform.js';
+import type { MemoryWatchOptions } from '../triggers/memory.js';
+import { isCatchable, isRedactionPath, parseMemoryLimit } from './values.js';
+
+// An object so that the compiler notices one that is missing.
+const NAMES: Readonly<Record<keyof ShutdownBusOptions, true>> = {
+  service: true,
+  platform: true,
+  budgetMs: true,
+  reserveMs: true,
+  releaseReserveMs: true,
+  interruptGraceMs: true,
+  signals: true,
+  fatalErrors: true,
+  notifiers: true,
+  deliveryMode: true,
+  store: true,
+  redact: true,
+  memory: true,
+  watchdog: true,
+  exit: true,
+  readinessDelayMs: true,
+  clock: true,
+  logger: true,
+  process: true,
+};
+
+/** @throws {ShutdownError} `INVALID_OPTION`, listing everything that is wrong. */
+export function checkOptions(options: ShutdownBusOptions): void {
+  const problems = [
+    misspelt(options, Object.keys(NAMES)),
+    checkText(options.service),
+    ...(['budgetMs', 'reserveMs', 'releaseReserveMs', 'interruptGraceMs', 'readinessDelayMs'] as const).map(
+      (name) => checkMs(name, options[name]),
+    ),
+    checkPlatform(options.platform),
+    checkSignals(options.signals),
+    checkNotifiers(options.notifiers),
+    checkMode(options.deliveryMode),
+    checkRedact(options.redact),
+    checkMemory(options.memory),
+    checkExit(options.exit),
+  ].filter((problem) => problem !== undefined);
+  if (problems.length === 0) return;
+  throw new ShutdownError('INVALID_OPTION', `the options of the bus are not usable: ${problems.join('; ')}`);
+}
+
+type Problem = string | undefined;
+
+function checkText(service: unknown): Problem {
+  if (service === undefined || (typeof service === 'string' && service !== '')) return undefined;
+  return `service is ${show(service)}, allowed: a text that is not empty`;
+}
+
+function checkMs(name: string, ms: unknown): Problem {
+  const least = name === 'budgetMs' ? 1 : 0;
+  if (ms === undefined || (typeof ms === 'number' && ms >= least && ms <= MAX_TIMER_MS)) return undefined;
+  return `${name} is ${show(ms)}, allowed: milliseconds from ${least} to ${MAX_TIMER_MS}`;
+}
+
+function checkPlatform(platform: unknown): Problem {
+  if (platform === undefined || Object.hasOwn(PLATFORMS, platform as string)) return undefined;
+  return `platform is ${show(platform)}, allowed: ${Object.keys(PLATFORMS).join(', ')}`;
+}
+
+function checkSignals(signals: unknown): Problem {
+  if (signals === undefined) return undefined;
+  if (!Array.isArray(signals)) return `signals is ${show(signals)}, allowed: a list such as ['SIGTERM']`;
+  const wrong = signals.filter((signal) => !isCatchable(String(signal)));
+  return wrong.length === 0
+    ? undefined
+    : `signals has ${wrong.map(show).join(', ')}, allowed: names that can be caught`;
+}
+
+function checkNotifiers(notifiers: unknown): Problem {
+  if (notifiers === undefined) return undefined;
+  if (!Array.isArray(notifiers)) return `notifiers is ${show(notifiers)}, allowed: a list of notifiers`;
+  const names = notifiers.map((notifier: Partial<Notifier> | undefined) => notifier?.name);
+  const wrong = notifiers.findIndex(
+    (notifier: Partial<Notifier> | undefined) => !notifier?.name || typeof notifier.deliver !== 'function',
+  );
+  if (wrong >= 0) return `notifiers[${wrong}] has no name or no deliver function`;
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  return twice === undefined ? undefined : `two notifiers are named ${show(twice)}, allowed: a name each`;
+}
+
+function checkMode(mode: unknown): Problem {
+  if (mode === undefined || mode === 'all' || mode === 'failover') return undefined;
+  return `deliveryMode is ${show(mode)}, allowed: 'all' or 'failover'`;
+}
+
+function checkRedact(paths: unknown): Problem {
+  if (paths === undefined) return undefined;
+  const wrong = Array.isArray(paths) ? paths.find((path) => !isRedactionPath(path)) : paths;
+  if (wrong === undefined) return undefined;
+  return `redact has ${show(wrong)}, allowed: a list of paths such as 'user.password', '*.token', 'cards[*].number'`;
+}
+
+function checkMemory(memory: MemoryWatchOptions | false | undefined): Problem {
+  if (!memory || memory.limit === undefined || parseMemoryLimit(memory.limit)) return undefined;
+  return `memory.limit is ${show(memory.limit)}, allowed: a share such as '90%', or bytes such as '400MiB'`;
+}
+
+function checkExit(exit: unknown): Problem {
+  if (exit === undefined || typeof exit === 'boolean' || typeof exit === 'function') return undefined;
+  return `exit is ${show(exit)}, allowed: true, false or a function that is given the code`;
+}
