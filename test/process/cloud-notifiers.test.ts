@@ -85,6 +85,10 @@ describe('configured by environment variables alone', () => {
 });
 
 describe('a dead far end ends as expired on time, its jobs on stderr', () => {
+  // The SDK is there before the service says that it is ready: reading its files blocks the loop, so that a signal sent
+  // meanwhile is seen later than it was sent, and the clock of this test runs from the sending.
+  const loaded = (sdk: string) => ({ NODE_OPTIONS: `--import ${sdk}` });
+
   const mustExpire = ({ code, stdout, stderr, afterKillMs }: Ending, notifier: string) => {
     expect(stderr).toContain(`notifier ${notifier}: 0 delivered, 0 rejected, ${JOBS} expired`);
     expect(envelopesIn(stderr)).toHaveLength(JOBS);
@@ -95,6 +99,7 @@ describe('a dead far end ends as expired on time, its jobs on stderr', () => {
 
   it('Pub/Sub that nobody listens for', async () => {
     const env = {
+      ...loaded('@google-cloud/pubsub'),
       PUBSUB_EMULATOR_HOST: `127.0.0.1:${await deadPort()}`,
       SHUTDOWN_PUBSUB_TOPIC: 'projects/p/topics/jobs',
     };
@@ -104,6 +109,7 @@ describe('a dead far end ends as expired on time, its jobs on stderr', () => {
   it('Pub/Sub that never answers', async () => {
     const silent = await startSilentServer();
     const env = {
+      ...loaded('@google-cloud/pubsub'),
       PUBSUB_EMULATOR_HOST: `127.0.0.1:${silent.port}`,
       SHUTDOWN_PUBSUB_TOPIC: 'projects/p/topics/jobs',
     };
@@ -114,6 +120,7 @@ describe('a dead far end ends as expired on time, its jobs on stderr', () => {
   it('SNS that nobody listens for', async () => {
     const env = {
       ...AWS,
+      ...loaded('@aws-sdk/client-sns'),
       AWS_ENDPOINT_URL_SNS: `http://127.0.0.1:${await deadPort()}`,
       SHUTDOWN_SNS_TOPIC_ARN: TOPIC_ARN,
     };
@@ -124,6 +131,7 @@ describe('a dead far end ends as expired on time, its jobs on stderr', () => {
     const silent = await startSilentServer();
     const env = {
       ...AWS,
+      ...loaded('@aws-sdk/client-sns'),
       AWS_ENDPOINT_URL_SNS: `http://127.0.0.1:${silent.port}`,
       SHUTDOWN_SNS_TOPIC_ARN: TOPIC_ARN,
     };
