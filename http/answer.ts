@@ -1,4 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { JobView } from '../src/index.js';
 
 /**
@@ -33,6 +34,22 @@ export const TRY_AGAIN: Answer = Object.freeze({
   body: 'This instance is shutting down and could not finish the request.\n',
   headers: Object.freeze({ 'Retry-After': '1' }),
 });
+
+/** Says that the request did not arrive in time and may be sent again. */
+export const REQUEST_TIMEOUT: Answer = Object.freeze({
+  status: 408,
+  body: 'This instance is shutting down and the request had not arrived in full.\n',
+});
+
+/** The same where there is no response yet. */
+export const TOO_SLOW = 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
+
+/** Answers a request to speak another protocol: not here, not now. */
+export function refuseUpgrade(socket: Socket): void {
+  socket.write(
+    'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n',
+  );
+}
 
 // They describe the answer that will not be sent.
 const UNSENT =
@@ -79,8 +96,8 @@ export function problemOf(answer: unknown): string | undefined {
   return undefined;
 }
 
-// Without this a handler that comes back to its response would throw ERR_HTTP_HEADERS_SENT in the middle of the shutdown.
-function mute(response: ServerResponse): void {
+/** From here on the response takes calls and does nothing: a handler that comes back to it would throw otherwise. */
+export function mute(response: ServerResponse): void {
   const same = () => response;
   const swallow = (...args: unknown[]) => {
     const callback = args.at(-1);

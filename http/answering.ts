@@ -1,6 +1,6 @@
 import { messageOf } from '../src/errors.js';
 import type { Logger } from '../src/index.js';
-import { type Answer, problemOf, sendAnswer, TRY_AGAIN } from './answer.js';
+import { type Answer, problemOf, REQUEST_TIMEOUT, sendAnswer, TRY_AGAIN } from './answer.js';
 import type { TrackedRequest } from './open-requests.js';
 import type { DrainSettings } from './options.js';
 
@@ -27,17 +27,22 @@ export class Answering {
     }
     const { outcome } = record;
     const accepted = outcome === 'delivered' || outcome === 'no-jobs';
-    if (this.#choice === 'wait' || !accepted) this.refuse(record);
+    if (this.#choice === 'wait' || !accepted) this.giveUp(record);
     else this.#send(record, this.#choice);
   }
 
+  /** Time is up for this request: it came too slowly, or is to be tried again elsewhere. Never throws. */
+  giveUp(record: TrackedRequest): void {
+    this.refuse(record, hasArrived(record) ? TRY_AGAIN : REQUEST_TIMEOUT);
+  }
+
   /** Tells this request to try again elsewhere. Never throws. */
-  refuse(record: TrackedRequest): void {
+  refuse(record: TrackedRequest, answer = TRY_AGAIN): void {
     record.answering = true;
     record.refused = true;
     try {
       // When nothing can be sent any more, the application's answer is on its way and is the one that counts.
-      if (!sendAnswer(record.response, TRY_AGAIN)) record.refused = false;
+      if (!sendAnswer(record.response, answer)) record.refused = false;
     } catch (error) {
       this.#log.warn(`a request could not be answered: ${messageOf(error)}`);
       record.response.destroy();
@@ -72,6 +77,11 @@ export class Answering {
       this.refuse(record);
     }
   }
+}
+
+// A body that waits in our buffer has arrived: the application has not read it.
+function hasArrived({ request }: TrackedRequest): boolean {
+  return request.complete || request.readableLength > 0;
 }
 
 // Without the query: it may hold what belongs in no log.

@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Clock } from '../src/clock.js';
+import type { Upgrade } from './upgrades.js';
 
 /**
  * One connection, from its accept to its close.
@@ -24,6 +25,13 @@ export interface Client {
   idleSince: number;
   /** When our side was ended, on the clock. */
   endedAt: number | undefined;
+  /** It speaks another protocol since. */
+  upgrade: Upgrade | undefined;
+  /** TLS has not been agreed on: nothing can be said on it yet. */
+  handshaking: boolean;
+  /** `socket.bytesRead` when it was last looked at with half a head on it, and when that number changed last. */
+  partBytes: number;
+  partSince: number;
 }
 
 /** How long an ended connection may keep the client's side open, in milliseconds: closed earlier, a reset could overtake the answer. */
@@ -132,7 +140,7 @@ export class Clients {
       // A unix socket has no ports to match the two by.
       if (key === undefined) return;
       shaking.set(key, raw);
-      this.#add(raw);
+      this.#add(raw).handshaking = true;
       raw.once('close', () => shaking.delete(key));
     };
     const secured = (secure: Socket) => {
@@ -156,6 +164,10 @@ export class Clients {
       mark: 0,
       idleSince: this.#clock.now(),
       endedAt: undefined,
+      upgrade: undefined,
+      handshaking: false,
+      partBytes: 0,
+      partSince: 0,
     };
     // It has had its close already, and would stay on the list for ever.
     if (socket.destroyed) return client;
@@ -193,8 +205,8 @@ function closed(this: ClientSocket): void {
 }
 
 /** Whether bytes of a request have arrived that is not whole yet. */
-export function isHalfRead({ socket, requests, mark }: Client): boolean {
-  return requests === 0 && socket.bytesRead - mark > STRAY_BYTES;
+export function isHalfRead({ socket, requests, mark, upgrade }: Client): boolean {
+  return requests === 0 && upgrade === undefined && socket.bytesRead - mark > STRAY_BYTES;
 }
 
 function keyOf({ remoteAddress, remotePort }: Socket): string | undefined {

@@ -25,6 +25,8 @@ export interface DrainCounts {
   readonly reset: number;
   /** Requests whose client went away by itself. */
   readonly left: number;
+  /** Upgraded connections (WebSocket, CONNECT) that were told to go. */
+  readonly upgraded: number;
   /** Connections waiting in the kernel when the drain began; absent where it does not tell. */
   readonly backlogAtStart?: number;
   /** Connections waiting in the kernel when the listener closed: those were lost. */
@@ -38,6 +40,7 @@ export class Tally {
   openAtStop = 0;
   requestsAtStop = 0;
   requests = 0;
+  upgraded = 0;
   backlogAtStart: number | undefined = undefined;
   backlogAtEnd: number | undefined = undefined;
   endedBy: BacklogEnding | undefined = undefined;
@@ -50,13 +53,14 @@ export class Tally {
 
   /** The numbers as of now. */
   snapshot(accepted: number): DrainCounts {
-    const { openAtStop, requestsAtStop, requests, backlogAtStart, backlogAtEnd, endedBy } = this;
+    const { openAtStop, requestsAtStop, requests, upgraded, backlogAtStart, backlogAtEnd, endedBy } = this;
     return {
       openAtStop,
       requestsAtStop,
       accepted,
       requests,
       ...this.#endings,
+      upgraded,
       ...(backlogAtStart !== undefined && { backlogAtStart }),
       ...(backlogAtEnd !== undefined && { backlogAtEnd }),
       ...(endedBy && { endedBy }),

@@ -1,16 +1,19 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
-import { Server as NetServer } from 'node:net';
+import { Server as NetServer, type Socket } from 'node:net';
 import { sleep } from '../src/clock.js';
 import type { JobDelivery, JobView, Logger, ShutdownEvents } from '../src/index.js';
 import { createInstanceLogger } from '../src/logger.js';
+import { refuseUpgrade, TOO_SLOW } from './answer.js';
 import { Answering } from './answering.js';
 import { type Client, Clients, isHalfRead } from './clients.js';
 import { type DrainCounts, Tally } from './counts.js';
+import { endEventStream, isSubscription } from './event-streams.js';
 import { interceptRequests, type PassOn } from './intercept.js';
 import { OpenRequests, type RequestEnding, type TrackedRequest } from './open-requests.js';
 import type { DrainSettings } from './options.js';
 import { answerProbe, probeOf } from './probes.js';
+import { sayGoodbye } from './upgrades.js';
 
 /**
  * ```
@@ -38,6 +41,8 @@ export class Drain {
   #acceptedBefore = 0;
   /** The listener and every connection are closed, those from before this was made included. */
   #serverClosed = false;
+  /** Upgraded connections were told to go. */
+  #leaving = false;
   /** Connections may exist that nobody told us of. */
   readonly #attachedLate: boolean;
   readonly #undo: (() => void)[] = [];
@@ -56,7 +61,7 @@ export class Drain {
     this.answering = new Answering(settings.answer, this.log);
     this.#attachedLate = server.listening;
     this.#undo.push(
-      interceptRequests(server, this.#enter),
+      interceptRequests(server, this.#enter, this.#upgrade),
       () => this.clients.dispose(),
       this.#watchServer(),
       this.#watchBus(),
@@ -85,10 +90,25 @@ export class Drain {
     if (this.server.listening) NetServer.prototype.close.call(this.server);
   }
 
-  /** Closes a connection without a request; one of which only the beginning has come is cut off by it. */
+  /** Closes a connection without a request; one of which only the beginning has come is told so. */
   close(client: Client): void {
-    if (isHalfRead(client)) this.#countReset();
-    this.clients.close(client);
+    if (client.upgrade) this.clients.end(client);
+    else if (isHalfRead(client)) this.#refusePart(client);
+    else this.clients.close(client);
+  }
+
+  /** Tells upgraded connections to go, and event streams, whose clients come back by themselves; from here on nobody upgrades. */
+  sayGoodbye(signal: AbortSignal): void {
+    const { clock } = this.settings.bus.config;
+    this.#leaving = true;
+    for (const client of this.clients) {
+      if (!client.upgrade) continue;
+      if (client.upgrade.endsAt === undefined) this.tally.upgraded += 1;
+      sayGoodbye(client, client.upgrade, () => clock.now(), this.settings.onUpgrade, signal, this.log);
+    }
+    for (const { request, response } of [...this.requests]) {
+      if (isSubscription(request, response)) endEventStream(response);
+    }
   }
 
   /** Ends idle connections that were accepted before this was made and have asked for nothing since. */
@@ -150,6 +170,30 @@ export class Drain {
     }
     return this.requests.passOn(record, event, passOn);
   };
+
+  readonly #upgrade = (request: IncomingMessage, socket: Socket): boolean => {
+    const client = this.clients.of(socket);
+    if (this.#leaving || client.endedAt !== undefined) {
+      refuseUpgrade(socket);
+      this.clients.end(client);
+      return false;
+    }
+    client.upgrade = { socket, request, endsAt: undefined };
+    return true;
+  };
+
+  /** Time is up for a request of which only the beginning has come. */
+  #refusePart(client: Client): void {
+    this.tally.requests += 1;
+    if (client.handshaking) {
+      this.tally.ended('reset');
+      this.clients.close(client);
+      return;
+    }
+    this.tally.ended('refused');
+    client.socket.write(TOO_SLOW);
+    this.clients.end(client);
+  }
 
   /** Our side was ended already. The client is told by a closed connection that nobody has seen this request. */
   #tooLate({ socket }: IncomingMessage): true {

@@ -4,3 +4,4 @@ export type { DrainCounts } from './counts.js';
 export { type DrainedServer, drainServer } from './drain-server.js';
 export type { OpenRequest } from './open-requests.js';
 export { DRAIN_DEFAULTS, type DrainOptions } from './options.js';
+export type { UpgradeContext, UpgradeFarewell } from './upgrades.js';

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
+import type { Socket } from 'node:net';
 
 type Emit = (this: unknown, event: string | symbol, ...args: unknown[]) => boolean;
 
@@ -7,12 +8,14 @@ type Emit = (this: unknown, event: string | symbol, ...args: unknown[]) => boole
 export type PassOn = (event: string, request: IncomingMessage, response: ServerResponse) => boolean;
 
 /**
- * Sees every request of a server before its listeners do, whenever those were added. `enter` decides what becomes of it.
+ * Sees every request and every upgrade of a server before its listeners do, whenever those were added. `enter` decides what
+ * becomes of a request; `upgrade` says whether the listeners get to see this one.
  * @returns its undo.
  */
 export function interceptRequests(
   server: Server | HttpsServer,
   enter: (event: string, request: IncomingMessage, response: ServerResponse, passOn: PassOn) => boolean,
+  upgrade: (request: IncomingMessage, socket: Socket) => boolean,
 ): () => void {
   const target = server as { emit: Emit };
   const own = Object.hasOwn(server, 'emit');
@@ -22,6 +25,8 @@ export function interceptRequests(
   const intercepting: Emit = function (event, ...args) {
     const asks = event === 'request' || event === 'checkContinue' || event === 'checkExpectation';
     if (asks && active) return enter(event, args[0] as IncomingMessage, args[1] as ServerResponse, passOn);
+    const upgrades = event === 'upgrade' || event === 'connect';
+    if (upgrades && active && !upgrade(args[0] as IncomingMessage, args[1] as Socket)) return true;
     return original.call(this, event, ...args);
   };
   target.emit = intercepting;

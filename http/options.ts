@@ -1,6 +1,7 @@
 import { misspelt } from '../src/errors.js';
 import { defaultBus, type ShutdownBus, ShutdownError } from '../src/index.js';
 import { type Answer, type AnswerFunction, problemOf } from './answer.js';
+import type { UpgradeFarewell } from './upgrades.js';
 
 /** Options of {@link drainServer}. */
 export interface DrainOptions {
@@ -34,6 +35,12 @@ export interface DrainOptions {
    * @default 250
    */
   readonly idleLingerMs?: number;
+  /**
+   * Says goodbye on one connection that was upgraded or made a tunnel by CONNECT, at the beginning of the drain; it is ended when the
+   * promise settles.
+   * @default WebSockets are closed with 1001, and all have 2 s to go
+   */
+  readonly onUpgrade?: UpgradeFarewell;
 }
 
 /** {@link DrainOptions} with every value filled in. */
@@ -45,6 +52,7 @@ export interface DrainSettings {
   readonly answer: 'wait' | Answer | AnswerFunction;
   readonly drainBacklog: boolean;
   readonly idleLingerMs: number;
+  readonly onUpgrade: UpgradeFarewell | undefined;
 }
 
 /** The documented defaults that are plain values. */
@@ -62,6 +70,7 @@ const OPTIONS: readonly (keyof DrainOptions)[] = [
   'answer',
   'drainBacklog',
   'idleLingerMs',
+  'onUpgrade',
 ];
 
 /**
@@ -81,6 +90,9 @@ export function resolveOptions(options: DrainOptions): DrainSettings {
     options.drainBacklog === undefined || typeof options.drainBacklog === 'boolean'
       ? undefined
       : `drainBacklog is ${String(options.drainBacklog)}, allowed: true or false`,
+    options.onUpgrade === undefined || typeof options.onUpgrade === 'function'
+      ? undefined
+      : `onUpgrade is ${String(options.onUpgrade)}, allowed: a function`,
   ];
   refuse(problems);
   const bus = options.bus ?? defaultBus();
@@ -97,6 +109,7 @@ export function resolveOptions(options: DrainOptions): DrainSettings {
     livenessPath: options.livenessPath,
     answer: options.answer ?? DRAIN_DEFAULTS.answer,
     drainBacklog: options.drainBacklog ?? DRAIN_DEFAULTS.drainBacklog,
+    onUpgrade: options.onUpgrade,
     idleLingerMs: options.idleLingerMs ?? Math.min(DRAIN_DEFAULTS.idleLingerMs, budgetMs),
   };
 }

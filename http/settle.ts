@@ -4,6 +4,8 @@ import type { Drain } from './drain.js';
 
 /** How long changes that nobody announces, bytes on an idle connection say, may go unseen, in milliseconds. */
 const POLL_MS = 50;
+/** How long the rest of a request head may take to come, each time, in milliseconds. */
+const STALL_MS = 1000;
 /** So many times `idleLingerMs` without a request before the trigger make a connection a quiet one … */
 const QUIET_FACTOR = 4;
 /** … that is kept for this part of it only. */
@@ -18,7 +20,9 @@ export type IdlePolicy = 'when-due' | 'at-once';
  * Closes every connection as soon as nothing is lost by it, and resolves when none is left or when `signal` aborts.
  *
  * ```
- * request open, or the beginning of one read    left alone
+ * request open                                  left alone
+ * the beginning of one read                     told 408 when nothing more of it has come for STALL_MS
+ * upgraded                                      ended when its farewell is over
  * idle                                          closed when due
  * answered for the last time                    closed by the client, or LINGER_MS later
  * ```
@@ -53,11 +57,22 @@ function sweep(drain: Drain, policy: IdlePolicy): number {
  */
 function idleDue(drain: Drain, client: Client, policy: IdlePolicy): number {
   if (client.requests > 0) return Number.POSITIVE_INFINITY;
+  if (client.upgrade) return client.upgrade.endsAt ?? Number.POSITIVE_INFINITY;
   if (policy === 'at-once') return 0;
-  if (isHalfRead(client)) return Number.POSITIVE_INFINITY;
+  if (isHalfRead(client)) return stallDue(drain, client);
   const { idleLingerMs } = drain.settings;
   const quiet = drain.stoppedAt - client.idleSince >= idleLingerMs * QUIET_FACTOR;
   return Math.max(client.idleSince, drain.stoppedAt) + idleLingerMs * (quiet ? QUIET_SHARE : 1);
+}
+
+/** When half a request head is given up: not while more of it comes. */
+function stallDue(drain: Drain, client: Client): number {
+  const { bytesRead } = client.socket;
+  if (client.partBytes !== bytesRead) {
+    client.partBytes = bytesRead;
+    client.partSince = drain.settings.bus.config.clock.now();
+  }
+  return client.partSince + STALL_MS;
 }
 
 /** When a connection whose client does not close may be closed: not while the answer is still leaving. */

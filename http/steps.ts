@@ -71,6 +71,7 @@ async function drainClients(drain: Drain, { signal, remainingMs }: ShutdownConte
   const { clock } = drain.settings.bus.config;
   const endsAt = clock.now() + remainingMs();
   if (drain.server.listening) await closeWhenQuiet(drain, signal, remainingMs() / 2);
+  drain.sayGoodbye(signal);
   await settleClients(drain, signal, 'when-due');
   // Cut short by SIGQUIT, there was still time on the clock.
   drain.drained = !signal.aborted || clock.now() >= endsAt - 5;
@@ -99,6 +100,7 @@ async function answerRest(drain: Drain, context: ShutdownContext, reserveMs: num
   const { clock } = settings.bus.config;
   const { signal, remainingMs } = context;
   drain.closeListener();
+  drain.sayGoodbye(signal);
 
   // 1. The application's own answers are the best ones, as long as there is time.
   if (settings.answer === 'wait' && drain.drained) {
@@ -112,7 +114,7 @@ async function answerRest(drain: Drain, context: ShutdownContext, reserveMs: num
   const thought = new AbortController();
   void answering.settled().then(() => thought.abort());
   await sleep(clock, remainingMs() / 2, AbortSignal.any([signal, thought.signal]));
-  for (const record of [...requests]) if (!record.response.headersSent) answering.refuse(record);
+  for (const record of [...requests]) if (!record.response.headersSent) answering.giveUp(record);
 
   // 3. Answers reach their clients, then everything is closed.
   const streaming = drain.drained && [...requests].some(({ response }) => !response.writableEnded);

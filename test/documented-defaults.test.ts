@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ANSWER_DEFAULTS } from '../http/answer.js';
 import { DRAIN_DEFAULTS, type DrainOptions, resolveOptions } from '../http/options.js';
+import { FAREWELL_MS } from '../http/upgrades.js';
 import { pubsubNotifier } from '../notifiers/pubsub.js';
 import { snsNotifier } from '../notifiers/sns.js';
 import { stdoutNotifier } from '../notifiers/stdout.js';
@@ -221,13 +222,15 @@ describe('the options of drainServer', () => {
       answer: code(DRAIN_DEFAULTS.answer),
       drainBacklog: code(DRAIN_DEFAULTS.drainBacklog),
       idleLingerMs: String(DRAIN_DEFAULTS.idleLingerMs),
+      onUpgrade: '1001, then 2 s',
     } satisfies Record<keyof DrainOptions, string>;
     expect(column('`drainServer` option', 1)).toEqual(expected);
 
     const bus = createShutdownBus({ process: createFakeProcess(), readinessDelayMs: 123, budgetMs: 9000 });
-    const { readinessPath, livenessPath, ...settings } = resolveOptions({ bus });
+    const { readinessPath, livenessPath, onUpgrade, ...settings } = resolveOptions({ bus });
     expect(settings).toEqual({ bus, readinessDelayMs: 123, ...DRAIN_DEFAULTS });
-    expect([readinessPath, livenessPath]).toEqual([undefined, undefined]);
+    expect([readinessPath, livenessPath, onUpgrade]).toEqual([undefined, undefined, undefined]);
+    expect(FAREWELL_MS).toBe(2000);
   });
 
   it('an answer that says nothing says what the page says', () => {

@@ -352,6 +352,8 @@ describe('waiting for the application’s own answer', () => {
     const seen: (string | undefined)[] = [];
     const service = await hanging(
       {
+        // Short, so that the half of it is not given up before.
+        bus: { budgetMs: 1000 },
         notifier: memoryNotifier({
           answer: async () => {
             await held.opened;

@@ -56,6 +56,7 @@ describe('clients', () => {
       refused: 0,
       reset: 0,
       left: 0,
+      upgraded: 0,
     });
   });
 });
