@@ -1,6 +1,7 @@
 import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { JobView } from '../src/index.js';
+import { isHttp2Response } from './exchange.js';
 
 /**
  * What became of the reports of a request's jobs: `delivered` when all were accepted, `rejected` or `expired` when one
@@ -72,10 +73,12 @@ export function sendAnswer(response: ServerResponse, answer: Answer): boolean {
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value as OutgoingHttpHeader);
   response.removeHeader('Transfer-Encoding');
   if (body) response.setHeader('Content-Length', body.byteLength);
-  response.setHeader('Connection', 'close');
   response.statusCode = status;
-  // Empty, Node takes the standard phrase; the application may have set one that belongs to its own status.
-  response.statusMessage = '';
+  if (!isHttp2Response(response)) {
+    response.setHeader('Connection', 'close');
+    // Empty, Node takes the standard phrase; the application may have set one that belongs to its own status.
+    response.statusMessage = '';
+  }
   response.end(body);
   mute(response);
   return true;

@@ -33,7 +33,7 @@ export class Answering {
 
   /** Time is up for this request: it came too slowly, or is to be tried again elsewhere. Never throws. */
   giveUp(record: TrackedRequest): void {
-    this.refuse(record, hasArrived(record) ? TRY_AGAIN : REQUEST_TIMEOUT);
+    this.refuse(record, record.exchange.arrived ? TRY_AGAIN : REQUEST_TIMEOUT);
   }
 
   /** Tells this request to try again elsewhere. Never throws. */
@@ -77,11 +77,6 @@ export class Answering {
       this.refuse(record);
     }
   }
-}
-
-// A body that waits in our buffer has arrived: the application has not read it.
-function hasArrived({ request }: TrackedRequest): boolean {
-  return request.complete || request.readableLength > 0;
 }
 
 // Without the query: it may hold what belongs in no log.

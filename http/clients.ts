@@ -1,7 +1,7 @@
-import type { Server } from 'node:http';
-import type { Server as HttpsServer } from 'node:https';
+import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Clock } from '../src/clock.js';
+import type { AnyServer } from './any-server.js';
 import type { Upgrade } from './upgrades.js';
 
 /**
@@ -25,6 +25,8 @@ export interface Client {
   idleSince: number;
   /** When our side was ended, on the clock. */
   endedAt: number | undefined;
+  /** It speaks HTTP/2. */
+  session: ServerHttp2Session | undefined;
   /** It speaks another protocol since. */
   upgrade: Upgrade | undefined;
   /** TLS has not been agreed on: nothing can be said on it yet. */
@@ -50,13 +52,13 @@ export class Clients {
   /** Connections accepted since this was made. */
   accepted = 0;
   readonly #open = new Set<Client>();
-  readonly #server: Server | HttpsServer;
+  readonly #server: AnyServer;
   readonly #clock: Clock;
   readonly #onGone: (client: Client) => void;
   readonly #undo: () => void;
   #ending = false;
 
-  constructor(server: Server | HttpsServer, clock: Clock, onGone: (client: Client) => void) {
+  constructor(server: AnyServer, clock: Clock, onGone: (client: Client) => void) {
     this.#server = server;
     this.#clock = clock;
     this.#onGone = onGone;
@@ -125,9 +127,10 @@ export class Clients {
   #watchPlain(): () => void {
     const connected = (socket: Socket) => {
       this.accepted += 1;
-      this.#add(socket);
+      this.of(socket);
     };
-    this.#server.on('connection', connected);
+    // Before HTTP/2's own listener, which tells of the session at once.
+    this.#server.prependListener('connection', connected);
     return () => void this.#server.off('connection', connected);
   }
 
@@ -148,8 +151,8 @@ export class Clients {
       if (raw) this.forget(this.of(raw));
       this.#add(secure);
     };
-    this.#server.on('connection', connected);
-    this.#server.on('secureConnection', secured);
+    this.#server.prependListener('connection', connected);
+    this.#server.prependListener('secureConnection', secured);
     return () => {
       this.#server.off('connection', connected);
       this.#server.off('secureConnection', secured);
@@ -164,6 +167,7 @@ export class Clients {
       mark: 0,
       idleSince: this.#clock.now(),
       endedAt: undefined,
+      session: undefined,
       upgrade: undefined,
       handshaking: false,
       partBytes: 0,
@@ -205,8 +209,9 @@ function closed(this: ClientSocket): void {
 }
 
 /** Whether bytes of a request have arrived that is not whole yet. */
-export function isHalfRead({ socket, requests, mark, upgrade }: Client): boolean {
-  return requests === 0 && upgrade === undefined && socket.bytesRead - mark > STRAY_BYTES;
+export function isHalfRead({ socket, requests, mark, upgrade, session }: Client): boolean {
+  if (requests > 0 || upgrade !== undefined || session !== undefined) return false;
+  return socket.bytesRead - mark > STRAY_BYTES;
 }
 
 function keyOf({ remoteAddress, remotePort }: Socket): string | undefined {

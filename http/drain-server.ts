@@ -1,6 +1,6 @@
-import type { Server } from 'node:http';
-import type { Server as HttpsServer } from 'node:https';
+import type { Server as NetServer } from 'node:net';
 import { ShutdownError } from '../src/index.js';
+import { type AnyServer, isServer } from './any-server.js';
 import type { DrainCounts } from './counts.js';
 import { Drain } from './drain.js';
 import type { OpenRequest } from './open-requests.js';
@@ -19,7 +19,7 @@ export interface DrainedServer extends Disposable {
   dispose(): void;
 }
 
-const drained = new WeakSet<Server | HttpsServer>();
+const drained = new WeakSet<AnyServer>();
 
 /**
  * Ends a server with its clients instead of against them: nobody who is connected, waiting in the kernel's backlog or
@@ -31,12 +31,12 @@ const drained = new WeakSet<Server | HttpsServer>();
  * deliver   requests still open: told what `answer` says, after the reports of their jobs were accepted
  * ```
  *
- * Works on node:http and node:https servers, listening or not yet. Best attached before the server listens: of
+ * Works on node:http, node:https and node:http2 servers, listening or not yet. Best attached before the server listens: of
  * connections accepted earlier it learns with their next request.
  * @throws {ShutdownError} `INVALID_OPTION` for a bad option, or a server that is none or is drained already;
  * `PHASE_PAST` during a shutdown, `BUS_DISPOSED` after it.
  */
-export function drainServer(server: Server | HttpsServer, options: DrainOptions = {}): DrainedServer {
+export function drainServer(server: AnyServer, options: DrainOptions = {}): DrainedServer {
   checkServer(server);
   const settings = resolveOptions(options);
   const drain = new Drain(server, settings);
@@ -57,13 +57,13 @@ export function drainServer(server: Server | HttpsServer, options: DrainOptions 
       // The shutdown has begun or the bus was disposed: the names stay without a port.
     }
   };
-  server.on('listening', renamed);
+  (server as NetServer).on('listening', renamed);
   drained.add(server);
   let disposed = false;
   const dispose = () => {
     if (disposed) return;
     disposed = true;
-    server.off('listening', renamed);
+    (server as NetServer).off('listening', renamed);
     unsubscribe();
     drain.dispose();
     drained.delete(server);
@@ -83,14 +83,13 @@ export function drainServer(server: Server | HttpsServer, options: DrainOptions 
   };
 }
 
-function checkServer(server: Partial<Server> | undefined | null): void {
-  const usable = typeof server?.listen === 'function' && typeof server.closeAllConnections === 'function';
-  if (!usable)
+function checkServer(server: unknown): asserts server is AnyServer {
+  if (!isServer(server))
     throw new ShutdownError(
       'INVALID_OPTION',
-      'drainServer was given no server; allowed: one of node:http or node:https',
+      'drainServer was given no server; allowed: one of node:http, node:https or node:http2',
     );
-  if (drained.has(server as Server))
+  if (drained.has(server))
     throw new ShutdownError(
       'INVALID_OPTION',
       'this server is drained already; dispose the first one, or attach once',

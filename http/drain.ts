@@ -1,18 +1,28 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Server as HttpsServer } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  constants,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { Server as NetServer, type Socket } from 'node:net';
 import { sleep } from '../src/clock.js';
 import type { JobDelivery, JobView, Logger, ShutdownEvents } from '../src/index.js';
 import { createInstanceLogger } from '../src/logger.js';
 import { refuseUpgrade, TOO_SLOW } from './answer.js';
 import { Answering } from './answering.js';
+import { type AnyServer, isHttp2 } from './any-server.js';
 import { type Client, Clients, isHalfRead } from './clients.js';
 import { type DrainCounts, Tally } from './counts.js';
 import { endEventStream, isSubscription } from './event-streams.js';
+import { isHttp2Response, PairExchange, StreamExchange } from './exchange.js';
 import { interceptRequests, type PassOn } from './intercept.js';
 import { OpenRequests, type RequestEnding, type TrackedRequest } from './open-requests.js';
 import type { DrainSettings } from './options.js';
 import { answerProbe, probeOf } from './probes.js';
+import { watchSessions } from './sessions.js';
 import { sayGoodbye } from './upgrades.js';
 
 /**
@@ -26,7 +36,7 @@ type Stage = 'serving' | 'closing' | 'delivering';
 
 /** What all steps of one server's drain share: its clients, its requests, and where it stands. */
 export class Drain {
-  readonly server: Server | HttpsServer;
+  readonly server: AnyServer;
   readonly settings: DrainSettings;
   readonly clients: Clients;
   readonly requests: OpenRequests;
@@ -48,7 +58,7 @@ export class Drain {
   readonly #undo: (() => void)[] = [];
   #wake: (() => void) | undefined = undefined;
 
-  constructor(server: Server | HttpsServer, settings: DrainSettings) {
+  constructor(server: AnyServer, settings: DrainSettings) {
     const { config, instanceId } = settings.bus;
     this.server = server;
     this.settings = settings;
@@ -61,7 +71,12 @@ export class Drain {
     this.answering = new Answering(settings.answer, this.log);
     this.#attachedLate = server.listening;
     this.#undo.push(
-      interceptRequests(server, this.#enter, this.#upgrade),
+      interceptRequests(server, {
+        request: this.#enter,
+        stream: this.#enterStream,
+        upgrade: this.#upgrade,
+      }),
+      watchSessions(server, this.clients),
       () => this.clients.dispose(),
       this.#watchServer(),
       this.#watchBus(),
@@ -113,7 +128,8 @@ export class Drain {
 
   /** Ends idle connections that were accepted before this was made and have asked for nothing since. */
   endStrangers(): void {
-    if (this.#attachedLate && this.clients.size === 0) this.server.closeIdleConnections();
+    if (this.#attachedLate && this.clients.size === 0 && !isHttp2(this.server))
+      this.server.closeIdleConnections();
   }
 
   /** Resolves when the last request or the last connection is gone, after `ms`, or when `signal` aborts. */
@@ -127,15 +143,15 @@ export class Drain {
   /** Closes what is left; requests that were still open or half read count as reset. */
   destroyAll(): void {
     for (const record of [...this.requests]) {
-      const { response, refused } = record;
-      const whole = refused ? 'refused' : 'answered';
-      this.requests.end(record, response.writableFinished ? whole : 'reset');
+      const whole = record.refused ? 'refused' : 'answered';
+      this.requests.end(record, record.finished ? whole : 'reset');
     }
     for (const client of [...this.clients]) {
       if (client.endedAt === undefined && isHalfRead(client)) this.#countReset();
+      if (client.session) client.session.destroy();
       client.socket.destroy();
     }
-    if (this.#attachedLate) this.server.closeAllConnections();
+    if (this.#attachedLate && !isHttp2(this.server)) this.server.closeAllConnections();
   }
 
   dispose(): void {
@@ -148,8 +164,9 @@ export class Drain {
     response: ServerResponse,
     passOn: PassOn,
   ): boolean => {
+    if (isHttp2Response(response)) return this.#enterPair(event, request, response, passOn);
     // The application may emit it again, after checkContinue say.
-    if (this.requests.has(response)) return passOn(event, request, response);
+    if (this.requests.of(response)) return passOn(event, request, response);
     const client = this.clients.of(request.socket);
     if (client.endedAt !== undefined) return this.#tooLate(request);
     const { readinessPath, livenessPath, bus } = this.settings;
@@ -159,7 +176,7 @@ export class Drain {
       answerProbe(response, probe, bus.ready);
       return true;
     }
-    const record = this.requests.begin(request, response, client);
+    const record = this.requests.begin(new PairExchange(request, response), client);
     if (this.#stage !== 'serving') {
       this.tally.requests += 1;
       if (this.#stage === 'delivering') {
@@ -168,8 +185,54 @@ export class Drain {
       }
       response.setHeader('Connection', 'close');
     }
-    return this.requests.passOn(record, event, passOn);
+    return this.requests.run(record, passOn, event, request, response);
   };
+
+  readonly #enterStream = (
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    passOn: () => boolean,
+  ): boolean => {
+    const { session } = stream;
+    if (session?.socket === undefined) return passOn();
+    const client = this.clients.of(session.socket as Socket);
+    client.session ??= session as ServerHttp2Session;
+    if (session.closed) return this.#refuseStream(stream);
+    const { readinessPath, livenessPath, bus } = this.settings;
+    const asked = { method: headers[':method'], url: headers[':path'] };
+    const probe = probeOf(asked, readinessPath, livenessPath);
+    const exchange = new StreamExchange(stream, headers);
+    if (probe !== undefined) {
+      answerProbe(exchange.response, probe, bus.ready);
+      return true;
+    }
+    const record = this.requests.begin(exchange, client);
+    if (this.#stage !== 'serving') {
+      this.tally.requests += 1;
+      if (this.#stage === 'delivering') {
+        this.answering.refuse(record);
+        return true;
+      }
+    }
+    return this.requests.run(record, passOn);
+  };
+
+  /** The same stream as a request and a response, for an application that works with those. */
+  #enterPair(event: string, request: IncomingMessage, response: ServerResponse, passOn: PassOn): boolean {
+    const { stream } = response as unknown as Http2ServerResponse;
+    const exchange = this.requests.of(stream)?.exchange;
+    if (exchange instanceof StreamExchange)
+      exchange.adopt(request as unknown as Http2ServerRequest, response as unknown as Http2ServerResponse);
+    return passOn(event, request, response);
+  }
+
+  /** Its session was closed: the client is told that nobody has seen this request, and may send it elsewhere. */
+  #refuseStream(stream: ServerHttp2Stream): true {
+    this.tally.requests += 1;
+    this.tally.ended('refused');
+    stream.close(constants.NGHTTP2_REFUSED_STREAM);
+    return true;
+  }
 
   readonly #upgrade = (request: IncomingMessage, socket: Socket): boolean => {
     const client = this.clients.of(socket);
@@ -207,10 +270,11 @@ export class Drain {
     this.tally.ended('reset');
   }
 
-  #ended({ client, request }: TrackedRequest, ending: RequestEnding): void {
+  #ended({ client, exchange }: TrackedRequest, ending: RequestEnding): void {
     this.clients.rested(client);
     // Answered before its body had arrived: the rest of that is no beginning of a next one.
-    if (!request.complete) request.once('end', () => this.clients.rested(client));
+    if (!client.session && !exchange.request.complete)
+      exchange.request.once('end', () => this.clients.rested(client));
     if (this.#stage === 'serving') return;
     this.tally.ended(ending);
     if (this.requests.size === 0) this.#wake?.();
@@ -221,8 +285,8 @@ export class Drain {
       this.#serverClosed = true;
       this.#wake?.();
     };
-    this.server.on('close', closed);
-    return () => void this.server.off('close', closed);
+    (this.server as NetServer).on('close', closed);
+    return () => void (this.server as NetServer).off('close', closed);
   }
 
   #watchBus(): () => void {
@@ -254,7 +318,9 @@ export class Drain {
     tally.requestsAtStop = requests.size;
     tally.requests = requests.size;
     clients.beginEnding();
-    for (const { response } of requests) {
+    for (const { client, exchange } of requests) {
+      if (client.session) continue;
+      const { response } = exchange;
       // Sent without it, the connection goes idle afterwards and lingers like any other.
       if (!response.headersSent) response.setHeader('Connection', 'close');
     }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
 import { mute } from './answer.js';
 
 const EVENT_STREAM = /^text\/event-stream\b/i;
@@ -23,6 +24,8 @@ export function endEventStream(response: ServerResponse): void {
 function sentType(response: ServerResponse): string {
   const set = response.getHeader('content-type');
   if (set !== undefined) return String(set);
+  const { stream } = response as { stream?: ServerHttp2Stream };
+  if (stream) return String(stream.sentHeaders?.['content-type'] ?? '');
   const head = (response as { _header?: string | null })._header ?? '';
   return /^content-type:\s*(.*)$/im.exec(head)?.[1] ?? '';
 }

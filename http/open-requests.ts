@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DeliveryOutcome, JobView } from '../src/index.js';
 import type { AnswerOutcome } from './answer.js';
 import type { Client } from './clients.js';
-import type { PassOn } from './intercept.js';
+import type { Exchange } from './exchange.js';
 
 /** A request whose response has not closed. */
 export interface OpenRequest {
@@ -23,8 +23,7 @@ interface RequestJob {
 
 /** The working form of an {@link OpenRequest}. Its list of jobs is made with the first one. */
 export class TrackedRequest implements OpenRequest {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly exchange: Exchange;
   readonly client: Client;
   readonly owner: OpenRequests;
   /** Neighbours in the owner's list. */
@@ -36,11 +35,23 @@ export class TrackedRequest implements OpenRequest {
   refused = false;
   jobsById: Map<string, RequestJob> | undefined = undefined;
 
-  constructor(request: IncomingMessage, response: ServerResponse, client: Client, owner: OpenRequests) {
-    this.request = request;
-    this.response = response;
+  constructor(exchange: Exchange, client: Client, owner: OpenRequests) {
+    this.exchange = exchange;
     this.client = client;
     this.owner = owner;
+  }
+
+  get request(): IncomingMessage {
+    return this.exchange.request;
+  }
+
+  get response(): ServerResponse {
+    return this.exchange.response;
+  }
+
+  /** Whether the answer has left as a whole. */
+  get finished(): boolean {
+    return this.exchange.carrier.writableFinished;
   }
 
   get jobs(): readonly JobView[] {
@@ -67,7 +78,7 @@ export class TrackedRequest implements OpenRequest {
 // responses took 5 % of a small server's throughput.
 const RECORD = Symbol('shutdown-bus.open-request');
 
-type TrackedResponse = ServerResponse & { [RECORD]?: TrackedRequest | undefined };
+type Carrier = Exchange['carrier'] & { [RECORD]?: TrackedRequest | undefined };
 
 /** Knows every request of one server that is open, and which jobs belong to it. */
 export class OpenRequests implements Iterable<TrackedRequest> {
@@ -96,33 +107,35 @@ export class OpenRequests implements Iterable<TrackedRequest> {
     }
   }
 
-  has(response: ServerResponse): boolean {
-    return (response as TrackedResponse)[RECORD] !== undefined;
+  /** The open request that a response or a stream of HTTP/2 belongs to. */
+  of(carrier: Exchange['carrier']): TrackedRequest | undefined {
+    return (carrier as Carrier)[RECORD];
   }
 
-  /** Opens a request; it ends by itself with its response's `close`. */
-  begin(request: IncomingMessage, response: ServerResponse, client: Client): TrackedRequest {
-    const record = new TrackedRequest(request, response, client, this);
+  /** Opens a request; it ends by itself with the `close` of its response or stream. */
+  begin(exchange: Exchange, client: Client): TrackedRequest {
+    const record = new TrackedRequest(exchange, client, this);
+    const carrier: Carrier = exchange.carrier;
     client.requests += 1;
-    (response as TrackedResponse)[RECORD] = record;
+    carrier[RECORD] = record;
     record.previous = this.#last;
     if (this.#last) this.#last.next = record;
     else this.#first = record;
     this.#last = record;
     this.#size += 1;
-    response.on('close', closed);
+    (carrier as ServerResponse).on('close', closed);
     return record;
   }
 
-  /** Hands the request on so that jobs begun meanwhile, now or later, belong to it. */
-  passOn(record: TrackedRequest, event: string, passOn: PassOn): boolean {
-    return this.#context.run(record, passOn, event, record.request, record.response);
+  /** Calls `work` so that jobs begun in it, now or later, belong to the request. */
+  run<T, Args extends unknown[]>(record: TrackedRequest, work: (...args: Args) => T, ...args: Args): T {
+    return this.#context.run(record, work, ...args);
   }
 
   /** Gives a job that was begun just now to the request it was begun in. */
   adopt(job: JobView): void {
     const record = this.#context.getStore();
-    if (record === undefined || !this.has(record.response)) return;
+    if (record === undefined || this.of(record.exchange.carrier) === undefined) return;
     record.jobsById ??= new Map();
     record.jobsById.set(job.id, { job, outcome: undefined });
     this.#byJob.set(job.id, record);
@@ -153,9 +166,9 @@ export class OpenRequests implements Iterable<TrackedRequest> {
 
   /** Ends a request, once; later calls have no effect. */
   end(record: TrackedRequest, ending: RequestEnding): void {
-    const response: TrackedResponse = record.response;
-    if (response[RECORD] !== record) return;
-    response[RECORD] = undefined;
+    const carrier: Carrier = record.exchange.carrier;
+    if (carrier[RECORD] !== record) return;
+    carrier[RECORD] = undefined;
     if (record.previous) record.previous.next = record.next;
     else this.#first = record.next;
     if (record.next) record.next.previous = record.previous;
@@ -172,9 +185,9 @@ export class OpenRequests implements Iterable<TrackedRequest> {
 }
 
 // One function for all responses: it finds its request by `this`.
-function closed(this: TrackedResponse): void {
+function closed(this: Carrier): void {
   const record = this[RECORD];
   if (record === undefined) return;
   const whole = record.refused ? 'refused' : 'answered';
-  record.owner.end(record, this.writableFinished ? whole : 'left');
+  record.owner.end(record, record.finished ? whole : 'left');
 }

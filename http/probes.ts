@@ -1,11 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isHttp2Response } from './exchange.js';
 
 /** What a request is to us. */
 export type Probe = 'readiness' | 'liveness' | undefined;
 
 /** Tells probes from requests: GET or HEAD on exactly one of these paths, with or without a query. */
 export function probeOf(
-  { method, url = '' }: IncomingMessage,
+  { method, url = '' }: Pick<IncomingMessage, 'method' | 'url'>,
   readinessPath: string | undefined,
   livenessPath: string | undefined,
 ): Probe {
@@ -18,7 +19,7 @@ export function probeOf(
 export function answerProbe(response: ServerResponse, probe: Probe, ready: boolean): void {
   const good = ready || probe === 'liveness';
   const body = good ? 'ok\n' : 'shutting down\n';
-  if (!ready) response.setHeader('Connection', 'close');
+  if (!ready && !isHttp2Response(response)) response.setHeader('Connection', 'close');
   response.writeHead(good ? 200 : 503, {
     'Content-Type': 'text/plain; charset=utf-8',
     'Content-Length': body.length,

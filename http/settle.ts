@@ -1,6 +1,8 @@
+import type { ServerHttp2Session } from 'node:http2';
 import { turn } from './backlog.js';
 import { type Client, isHalfRead, LINGER_MS } from './clients.js';
 import type { Drain } from './drain.js';
+import { closeSession } from './sessions.js';
 
 /** How long changes that nobody announces, bytes on an idle connection say, may go unseen, in milliseconds. */
 const POLL_MS = 50;
@@ -42,6 +44,10 @@ function sweep(drain: Drain, policy: IdlePolicy): number {
   const now = drain.settings.bus.config.clock.now();
   let nextMs = Number.POSITIVE_INFINITY;
   for (const client of drain.clients) {
+    if (client.session) {
+      nextMs = Math.min(nextMs, sweepSession(drain, client, client.session, policy));
+      continue;
+    }
     const dueMs = client.endedAt === undefined ? idleDue(drain, client, policy) : lingerDue(client);
     if (dueMs > now) nextMs = Math.min(nextMs, dueMs - now);
     else if (client.endedAt === undefined) drain.close(client);
@@ -73,6 +79,21 @@ function stallDue(drain: Drain, client: Client): number {
     client.partSince = drain.settings.bus.config.clock.now();
   }
   return client.partSince + STALL_MS;
+}
+
+/** Closes a session once it was idle for long enough, or once one in use had its time. @returns milliseconds until it is due. */
+function sweepSession(drain: Drain, client: Client, session: ServerHttp2Session, policy: IdlePolicy): number {
+  const { bus, idleLingerMs } = drain.settings;
+  const now = bus.config.clock.now();
+  // One that is in use would stay in use: nothing but GOAWAY tells its client to go elsewhere.
+  const since = client.requests > 0 ? drain.stoppedAt : Math.max(client.idleSince, drain.stoppedAt);
+  const closesAt = policy === 'at-once' ? 0 : since + idleLingerMs;
+  if (now < closesAt) return closesAt - now;
+  if (client.endedAt === undefined && client.requests === 0) client.endedAt = now;
+  closeSession(client);
+  if (client.endedAt === undefined) return Number.POSITIVE_INFINITY;
+  if (now >= client.endedAt + LINGER_MS) session.destroy();
+  return Math.max(0, client.endedAt + LINGER_MS - now);
 }
 
 /** When a connection whose client does not close may be closed: not while the answer is still leaving. */

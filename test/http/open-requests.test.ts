@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import type { Client } from '../../http/clients.js';
+import { PairExchange } from '../../http/exchange.js';
 import { OpenRequests, type TrackedRequest } from '../../http/open-requests.js';
 import type { JobView } from '../../src/index.js';
 
@@ -11,16 +12,13 @@ function jobOf(id: string): JobView {
 
 function open(requests: OpenRequests): TrackedRequest {
   const response = new EventEmitter() as ServerResponse;
-  return requests.begin({} as IncomingMessage, response, { requests: 0 } as Client);
+  return requests.begin(new PairExchange({} as IncomingMessage, response), { requests: 0 } as Client);
 }
 
 /** Handles a request with this listener. */
 function handle(requests: OpenRequests, listener: () => void): TrackedRequest {
   const record = open(requests);
-  requests.passOn(record, 'request', () => {
-    listener();
-    return true;
-  });
+  requests.run(record, listener);
   return record;
 }
 

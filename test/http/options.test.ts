@@ -1,5 +1,4 @@
 import { createServer } from 'node:http';
-import { createServer as createHttp2Server } from 'node:http2';
 import { createServer as createNetServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DRAIN_DEFAULTS, type DrainOptions, drainServer } from '../../http/index.js';
@@ -88,7 +87,6 @@ describe('drainServer', () => {
     ['nothing', undefined],
     ['an object', {}],
     ['a TCP server', createNetServer()],
-    ['an HTTP/2 server', createHttp2Server()],
   ])('refuses %s', (_name, server) => {
     expect(refusal(() => drainServer(server as never, { bus: busOf() }))).toContain('was given no server');
   });

@@ -3,26 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type DrainedServer, type DrainOptions, drainServer } from '../../http/index.js';
 import type { ShutdownBus } from '../../src/index.js';
+import { cert, key } from './certificate.js';
 import { RawClient } from './raw-client.js';
 import { gate, openBus, until } from './service.js';
-
-// For tests only, on loopback only: a self-signed certificate for localhost, good until 2126.
-const key = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgllk0k2mIKUxEM4o+
-RtMi6G/lLrASuUC80kQ+Q4uyg2ihRANCAAQqTBst9kfwWgRJ3OEYH0PHLJSDCkiM
-iXsrO/ICvqcJ9B8cL66flm7F5O2+0FLdDz0LDAdvo+8i3MMkjKcN1tt/
------END PRIVATE KEY-----`;
-const cert = `-----BEGIN CERTIFICATE-----
-MIIBfjCCASWgAwIBAgIUE8SkSUsJB6SMscVZ/wXDgCbghKkwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMTEwMjA1M1oYDzIxMjYxMDI4
-MTAyMDUzWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAAQqTBst9kfwWgRJ3OEYH0PHLJSDCkiMiXsrO/ICvqcJ9B8cL66flm7F
-5O2+0FLdDz0LDAdvo+8i3MMkjKcN1tt/o1MwUTAdBgNVHQ4EFgQU7IzAHrJLOXDI
-fzQM5muGgmrKof4wHwYDVR0jBBgwFoAU7IzAHrJLOXDIfzQM5muGgmrKof4wDwYD
-VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiBc8oD7InAdeOrHHUbdNjSl
-L08B4adlwCviLkKonZ9swgIgHOSaIYCCQyksyPzOTaG7CbB+S4R5+YtetXWepb3I
-Hvo=
------END CERTIFICATE-----`;
 
 const undo: (() => void)[] = [];
 
