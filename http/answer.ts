@@ -1,5 +1,4 @@
-import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { type IncomingMessage, type OutgoingHttpHeader, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { JobView } from '../src/index.js';
 import { isHttp2Response } from './exchange.js';
 
@@ -42,14 +41,11 @@ export const REQUEST_TIMEOUT: Answer = Object.freeze({
   body: 'This instance is shutting down and the request had not arrived in full.\n',
 });
 
-/** The same where there is no response yet. */
-export const TOO_SLOW = 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
-
-/** Answers a request to speak another protocol: not here, not now. */
-export function refuseUpgrade(socket: Socket): void {
-  socket.write(
-    'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n',
-  );
+/** An answer's status and headers as text, for a connection that has no response to send it with. */
+export function bareAnswer({ status = ANSWER_DEFAULTS.status, headers = {} }: Answer): string {
+  const lines = Object.entries({ ...headers, Connection: 'close', 'Content-Length': '0' });
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n`;
 }
 
 // They describe the answer that will not be sent.

@@ -96,19 +96,33 @@ export class Clients {
    * what waiting for the client's own end costs a server with thousands of them.
    */
   close(client: Client): void {
-    const { socket } = client;
-    // TLS says goodbye first.
-    if (socket.writableLength > 0 || this.#isTls()) this.end(client);
+    const { socket, session } = client;
+    // TLS and HTTP/2 say goodbye first.
+    if (session || socket.writableLength > 0 || this.#isTls()) this.end(client);
     else socket.destroy();
   }
 
-  /** Ends our side; what the client still sends is discarded. Safe to call twice. */
+  /**
+   * Ends our side; what the client still sends is discarded, and so are new streams of HTTP/2, while its open ones go on. Safe to
+   * call twice. GOAWAY has no milder word before it: whatever Node sends, it serves no stream that comes later, so the notice
+   * of RFC 9113, 6.8 that only asks the client to leave would lose the streams that are on their way.
+   */
   end(client: Client): void {
     if (client.endedAt !== undefined) return;
     client.endedAt = this.#clock.now();
+    if (client.session && !client.session.destroyed) {
+      client.session.close();
+      return;
+    }
     client.socket.end();
     // Without a reader the client's own end would never be seen.
     if (client.socket.readableFlowing === false) client.socket.resume();
+  }
+
+  /** Closes a connection whatever is open on it. */
+  destroy({ session, socket }: Client): void {
+    session?.destroy();
+    socket.destroy();
   }
 
   /** Forgets all of it; connections stay as they are. */

@@ -11,17 +11,17 @@ import { Server as NetServer, type Socket } from 'node:net';
 import { sleep } from '../src/clock.js';
 import type { JobDelivery, JobView, Logger, ShutdownEvents } from '../src/index.js';
 import { createInstanceLogger } from '../src/logger.js';
-import { refuseUpgrade, TOO_SLOW } from './answer.js';
+import { type Answer, bareAnswer, REQUEST_TIMEOUT, TRY_AGAIN } from './answer.js';
 import { Answering } from './answering.js';
 import { type AnyServer, isHttp2 } from './any-server.js';
 import { type Client, Clients, isHalfRead } from './clients.js';
 import { type DrainCounts, Tally } from './counts.js';
 import { endEventStream, isSubscription } from './event-streams.js';
-import { isHttp2Response, PairExchange, StreamExchange } from './exchange.js';
+import { type Exchange, isHttp2Response, PairExchange, StreamExchange } from './exchange.js';
 import { interceptRequests, type PassOn } from './intercept.js';
 import { OpenRequests, type RequestEnding, type TrackedRequest } from './open-requests.js';
 import type { DrainSettings } from './options.js';
-import { answerProbe, probeOf } from './probes.js';
+import { type Asked, answerProbe, probeOf } from './probes.js';
 import { watchSessions } from './sessions.js';
 import { sayGoodbye } from './upgrades.js';
 
@@ -117,9 +117,10 @@ export class Drain {
     const { clock } = this.settings.bus.config;
     this.#leaving = true;
     for (const client of this.clients) {
-      if (!client.upgrade) continue;
-      if (client.upgrade.endsAt === undefined) this.tally.upgraded += 1;
-      sayGoodbye(client, client.upgrade, () => clock.now(), this.settings.onUpgrade, signal, this.log);
+      const { socket, upgrade } = client;
+      if (upgrade === undefined || upgrade.endsAt !== undefined) continue;
+      this.tally.upgraded += 1;
+      sayGoodbye(socket, upgrade, { clock, signal, log: this.log, farewell: this.settings.onUpgrade });
     }
     for (const { request, response } of [...this.requests]) {
       if (isSubscription(request, response)) endEventStream(response);
@@ -147,9 +148,8 @@ export class Drain {
       this.requests.end(record, record.finished ? whole : 'reset');
     }
     for (const client of [...this.clients]) {
-      if (client.endedAt === undefined && isHalfRead(client)) this.#countReset();
-      if (client.session) client.session.destroy();
-      client.socket.destroy();
+      if (client.endedAt === undefined && isHalfRead(client)) this.#countUnseen('reset');
+      this.clients.destroy(client);
     }
     if (this.#attachedLate && !isHttp2(this.server)) this.server.closeAllConnections();
   }
@@ -169,22 +169,9 @@ export class Drain {
     if (this.requests.of(response)) return passOn(event, request, response);
     const client = this.clients.of(request.socket);
     if (client.endedAt !== undefined) return this.#tooLate(request);
-    const { readinessPath, livenessPath, bus } = this.settings;
-    const probe = probeOf(request, readinessPath, livenessPath);
-    if (probe !== undefined) {
-      this.clients.rested(client);
-      answerProbe(response, probe, bus.ready);
-      return true;
-    }
-    const record = this.requests.begin(new PairExchange(request, response), client);
-    if (this.#stage !== 'serving') {
-      this.tally.requests += 1;
-      if (this.#stage === 'delivering') {
-        this.answering.refuse(record);
-        return true;
-      }
-      response.setHeader('Connection', 'close');
-    }
+    const record = this.#admit(new PairExchange(request, response), request, client);
+    if (record === undefined) return true;
+    if (this.#stage !== 'serving') response.setHeader('Connection', 'close');
     return this.requests.run(record, passOn, event, request, response);
   };
 
@@ -198,24 +185,27 @@ export class Drain {
     const client = this.clients.of(session.socket as Socket);
     client.session ??= session as ServerHttp2Session;
     if (session.closed) return this.#refuseStream(stream);
-    const { readinessPath, livenessPath, bus } = this.settings;
     const asked = { method: headers[':method'], url: headers[':path'] };
+    const record = this.#admit(new StreamExchange(stream, headers), asked, client);
+    return record === undefined || this.requests.run(record, passOn);
+  };
+
+  /** @returns the request if the application is to see it; a probe, and what comes too late, is answered here. */
+  #admit(exchange: Exchange, asked: Asked, client: Client): TrackedRequest | undefined {
+    const { readinessPath, livenessPath, bus } = this.settings;
     const probe = probeOf(asked, readinessPath, livenessPath);
-    const exchange = new StreamExchange(stream, headers);
     if (probe !== undefined) {
+      this.clients.rested(client);
       answerProbe(exchange.response, probe, bus.ready);
-      return true;
+      return undefined;
     }
     const record = this.requests.begin(exchange, client);
-    if (this.#stage !== 'serving') {
-      this.tally.requests += 1;
-      if (this.#stage === 'delivering') {
-        this.answering.refuse(record);
-        return true;
-      }
-    }
-    return this.requests.run(record, passOn);
-  };
+    if (this.#stage === 'serving') return record;
+    this.tally.requests += 1;
+    if (this.#stage !== 'delivering') return record;
+    this.answering.refuse(record);
+    return undefined;
+  }
 
   /** The same stream as a request and a response, for an application that works with those. */
   #enterPair(event: string, request: IncomingMessage, response: ServerResponse, passOn: PassOn): boolean {
@@ -228,8 +218,7 @@ export class Drain {
 
   /** Its session was closed: the client is told that nobody has seen this request, and may send it elsewhere. */
   #refuseStream(stream: ServerHttp2Stream): true {
-    this.tally.requests += 1;
-    this.tally.ended('refused');
+    this.#countUnseen('refused');
     stream.close(constants.NGHTTP2_REFUSED_STREAM);
     return true;
   }
@@ -237,37 +226,41 @@ export class Drain {
   readonly #upgrade = (request: IncomingMessage, socket: Socket): boolean => {
     const client = this.clients.of(socket);
     if (this.#leaving || client.endedAt !== undefined) {
-      refuseUpgrade(socket);
-      this.clients.end(client);
+      this.#endWith(client, TRY_AGAIN);
       return false;
     }
-    client.upgrade = { socket, request, endsAt: undefined };
+    client.upgrade = { request, endsAt: undefined };
     return true;
   };
 
+  /** The last words on a connection that has no response to say them with. */
+  #endWith(client: Client, answer: Answer): void {
+    client.socket.write(bareAnswer(answer));
+    this.clients.end(client);
+  }
+
   /** Time is up for a request of which only the beginning has come. */
   #refusePart(client: Client): void {
-    this.tally.requests += 1;
     if (client.handshaking) {
-      this.tally.ended('reset');
+      this.#countUnseen('reset');
       this.clients.close(client);
       return;
     }
-    this.tally.ended('refused');
-    client.socket.write(TOO_SLOW);
-    this.clients.end(client);
+    this.#countUnseen('refused');
+    this.#endWith(client, REQUEST_TIMEOUT);
   }
 
   /** Our side was ended already. The client is told by a closed connection that nobody has seen this request. */
   #tooLate({ socket }: IncomingMessage): true {
-    this.#countReset();
+    this.#countUnseen('reset');
     socket.destroy();
     return true;
   }
 
-  #countReset(): void {
+  /** A request that the application has not seen. */
+  #countUnseen(ending: RequestEnding): void {
     this.tally.requests += 1;
-    this.tally.ended('reset');
+    this.tally.ended(ending);
   }
 
   #ended({ client, exchange }: TrackedRequest, ending: RequestEnding): void {

@@ -1,4 +1,4 @@
-import { misspelt } from '../src/errors.js';
+import { misspelt, type OptionNames } from '../src/errors.js';
 import { defaultBus, type ShutdownBus, ShutdownError } from '../src/index.js';
 import { type Answer, type AnswerFunction, problemOf } from './answer.js';
 import type { UpgradeFarewell } from './upgrades.js';
@@ -62,16 +62,16 @@ export const DRAIN_DEFAULTS = Object.freeze({
   idleLingerMs: 250,
 });
 
-const OPTIONS: readonly (keyof DrainOptions)[] = [
-  'bus',
-  'readinessDelayMs',
-  'readinessPath',
-  'livenessPath',
-  'answer',
-  'drainBacklog',
-  'idleLingerMs',
-  'onUpgrade',
-];
+const NAMES: OptionNames<DrainOptions> = {
+  bus: true,
+  readinessDelayMs: true,
+  readinessPath: true,
+  livenessPath: true,
+  answer: true,
+  drainBacklog: true,
+  idleLingerMs: true,
+  onUpgrade: true,
+};
 
 /**
  * Fills in the defaults.
@@ -79,7 +79,7 @@ const OPTIONS: readonly (keyof DrainOptions)[] = [
  */
 export function resolveOptions(options: DrainOptions): DrainSettings {
   const problems = [
-    misspelt(options, OPTIONS),
+    misspelt(options, NAMES),
     checkBus(options.bus),
     checkPath('readinessPath', options.readinessPath),
     checkPath('livenessPath', options.livenessPath),

@@ -1,12 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isHttp2Response } from './exchange.js';
 
+/** What a request asks for. */
+export type Asked = Pick<IncomingMessage, 'method' | 'url'>;
+
 /** What a request is to us. */
 export type Probe = 'readiness' | 'liveness' | undefined;
 
 /** Tells probes from requests: GET or HEAD on exactly one of these paths, with or without a query. */
 export function probeOf(
-  { method, url = '' }: Pick<IncomingMessage, 'method' | 'url'>,
+  { method, url = '' }: Asked,
   readinessPath: string | undefined,
   livenessPath: string | undefined,
 ): Probe {

@@ -1,8 +1,6 @@
-import type { ServerHttp2Session } from 'node:http2';
 import { turn } from './backlog.js';
 import { type Client, isHalfRead, LINGER_MS } from './clients.js';
 import type { Drain } from './drain.js';
-import { closeSession } from './sessions.js';
 
 /** How long changes that nobody announces, bytes on an idle connection say, may go unseen, in milliseconds. */
 const POLL_MS = 50;
@@ -44,14 +42,10 @@ function sweep(drain: Drain, policy: IdlePolicy): number {
   const now = drain.settings.bus.config.clock.now();
   let nextMs = Number.POSITIVE_INFINITY;
   for (const client of drain.clients) {
-    if (client.session) {
-      nextMs = Math.min(nextMs, sweepSession(drain, client, client.session, policy));
-      continue;
-    }
     const dueMs = client.endedAt === undefined ? idleDue(drain, client, policy) : lingerDue(client);
     if (dueMs > now) nextMs = Math.min(nextMs, dueMs - now);
     else if (client.endedAt === undefined) drain.close(client);
-    else client.socket.destroy();
+    else drain.clients.destroy(client);
   }
   if (now >= drain.stoppedAt + drain.settings.idleLingerMs) drain.endStrangers();
   return nextMs;
@@ -62,6 +56,7 @@ function sweep(drain: Drain, policy: IdlePolicy): number {
  * and waiting more would not make it less so: one that has been quiet for long is not kept for long.
  */
 function idleDue(drain: Drain, client: Client, policy: IdlePolicy): number {
+  if (client.session) return sessionDue(drain, client, policy);
   if (client.requests > 0) return Number.POSITIVE_INFINITY;
   if (client.upgrade) return client.upgrade.endsAt ?? Number.POSITIVE_INFINITY;
   if (policy === 'at-once') return 0;
@@ -69,6 +64,13 @@ function idleDue(drain: Drain, client: Client, policy: IdlePolicy): number {
   const { idleLingerMs } = drain.settings;
   const quiet = drain.stoppedAt - client.idleSince >= idleLingerMs * QUIET_FACTOR;
   return Math.max(client.idleSince, drain.stoppedAt) + idleLingerMs * (quiet ? QUIET_SHARE : 1);
+}
+
+/** When a session of HTTP/2 is closed. One in use would stay in use: nothing but GOAWAY tells its client to go elsewhere. */
+function sessionDue({ settings, stoppedAt }: Drain, client: Client, policy: IdlePolicy): number {
+  if (policy === 'at-once') return 0;
+  const since = client.requests > 0 ? stoppedAt : Math.max(client.idleSince, stoppedAt);
+  return since + settings.idleLingerMs;
 }
 
 /** When half a request head is given up: not while more of it comes. */
@@ -81,22 +83,8 @@ function stallDue(drain: Drain, client: Client): number {
   return client.partSince + STALL_MS;
 }
 
-/** Closes a session once it was idle for long enough, or once one in use had its time. @returns milliseconds until it is due. */
-function sweepSession(drain: Drain, client: Client, session: ServerHttp2Session, policy: IdlePolicy): number {
-  const { bus, idleLingerMs } = drain.settings;
-  const now = bus.config.clock.now();
-  // One that is in use would stay in use: nothing but GOAWAY tells its client to go elsewhere.
-  const since = client.requests > 0 ? drain.stoppedAt : Math.max(client.idleSince, drain.stoppedAt);
-  const closesAt = policy === 'at-once' ? 0 : since + idleLingerMs;
-  if (now < closesAt) return closesAt - now;
-  if (client.endedAt === undefined && client.requests === 0) client.endedAt = now;
-  closeSession(client);
-  if (client.endedAt === undefined) return Number.POSITIVE_INFINITY;
-  if (now >= client.endedAt + LINGER_MS) session.destroy();
-  return Math.max(0, client.endedAt + LINGER_MS - now);
-}
-
 /** When a connection whose client does not close may be closed: not while the answer is still leaving. */
-function lingerDue({ socket, endedAt = 0 }: Client): number {
+function lingerDue({ socket, session, requests, idleSince, endedAt = 0 }: Client): number {
+  if (session) return requests > 0 ? Number.POSITIVE_INFINITY : Math.max(endedAt, idleSince) + LINGER_MS;
   return socket.writableFinished ? endedAt + LINGER_MS : Number.POSITIVE_INFINITY;
 }

@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { Clock } from '../src/clock.js';
 import { messageOf } from '../src/errors.js';
 import type { Logger } from '../src/index.js';
-import type { Client } from './clients.js';
 
 /** What {@link UpgradeFarewell} is told besides the connection. */
 export interface UpgradeContext {
@@ -25,29 +26,33 @@ export const FAREWELL_MS = 2000;
 
 /** A connection that speaks HTTP no more. */
 export interface Upgrade {
-  readonly socket: Duplex;
   readonly request: IncomingMessage;
   /** When the connection is ended, on the clock; nobody has said goodbye yet while it is `undefined`. */
   endsAt: number | undefined;
 }
 
+/** What a goodbye needs from its drain. */
+export interface Farewell {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+  /** The application's own. */
+  readonly farewell: UpgradeFarewell | undefined;
+}
+
 /**
- * Says goodbye on an upgraded connection, once: by the application's farewell, else to a WebSocket with close code 1001 as RFC 6455 asks
+ * Says goodbye on an upgraded connection: by the application's farewell, else to a WebSocket with close code 1001 as RFC 6455 asks
  * a server that goes down to; of other protocols nothing is known, they are given the time. Never throws.
  */
 export function sayGoodbye(
-  client: Client,
+  socket: Socket,
   upgrade: Upgrade,
-  now: () => number,
-  farewell: UpgradeFarewell | undefined,
-  signal: AbortSignal,
-  log: Logger,
+  { clock, signal, log, farewell }: Farewell,
 ): void {
-  if (upgrade.endsAt !== undefined) return;
-  const { socket, request } = upgrade;
+  const { request } = upgrade;
   if (farewell === undefined) {
-    upgrade.endsAt = now() + FAREWELL_MS;
-    if (request.headers.upgrade?.toLowerCase() === 'websocket') closeWebSocket(client);
+    upgrade.endsAt = clock.now() + FAREWELL_MS;
+    if (request.headers.upgrade?.toLowerCase() === 'websocket') closeWebSocket(socket);
     return;
   }
   upgrade.endsAt = Number.POSITIVE_INFINITY;
@@ -57,7 +62,7 @@ export function sayGoodbye(
     } catch (error) {
       log.warn(`onUpgrade failed: ${messageOf(error)}`);
     }
-    upgrade.endsAt = now();
+    upgrade.endsAt = clock.now();
   })();
 }
 
@@ -66,7 +71,7 @@ const GOING_AWAY = 1001;
 const CLOSE_FRAME = Buffer.from([0x88, 0x02, GOING_AWAY >> 8, GOING_AWAY & 0xff]);
 
 /** By the WebSocket that owns the socket, which sends what it still holds back first; else by a frame of our own. */
-function closeWebSocket({ socket }: Client): void {
+function closeWebSocket(socket: Socket): void {
   if (!socket.writable) return;
   const owner = webSocketOf(socket);
   if (owner) owner.close(GOING_AWAY, 'going away');

@@ -63,8 +63,12 @@ export function show(value: unknown): string {
   return typeof value === 'string' ? JSON.stringify(value) : messageOf(value);
 }
 
+/** The names of some options: an object, so that the compiler notices one that is missing. */
+export type OptionNames<T> = Readonly<Record<keyof T, true>>;
+
 /** What is wrong with the names of some options: a misspelt one would be ignored without a word. */
-export function misspelt(options: object, known: readonly string[]): string | undefined {
+export function misspelt<T extends object>(options: T, names: OptionNames<T>): string | undefined {
+  const known = Object.keys(names);
   const wrong = Object.keys(options).filter((name) => !known.includes(name));
   return wrong.length === 0
     ? undefined

@@ -1,5 +1,5 @@
 import { MAX_TIMER_MS } from './clock.js';
-import { misspelt, ShutdownError, show } from './errors.js';
+import { misspelt, type OptionNames, ShutdownError, show } from './errors.js';
 import {
   PHASE_PRIORITY,
   PHASES,
@@ -8,7 +8,14 @@ import {
   type Subscriber,
 } from './phases.js';
 
-const OPTIONS = ['name', 'phase', 'priority', 'timeoutMs', 'reserveMs', 'details'] as const;
+const NAMES: OptionNames<SubscribeOptions> = {
+  name: true,
+  phase: true,
+  priority: true,
+  timeoutMs: true,
+  reserveMs: true,
+  details: true,
+};
 
 /**
  * Puts a handler and its options together.
@@ -18,7 +25,7 @@ export function createSubscriber(handler: ShutdownHandler, options: SubscribeOpt
   if (typeof handler !== 'function') throw invalid('the handler', handler, 'a function');
   const name = options.name ?? handler.name;
   if (typeof name !== 'string' || name === '') throw unnamed();
-  const unknown = misspelt(options, OPTIONS);
+  const unknown = misspelt(options, NAMES);
   if (unknown) throw new ShutdownError('INVALID_OPTION', `handler "${name}": ${unknown}`);
   return {
     name,

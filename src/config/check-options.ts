@@ -1,13 +1,12 @@
 import { MAX_TIMER_MS } from '../clock.js';
 import type { ShutdownBusOptions } from '../config.js';
-import { misspelt, ShutdownError, show } from '../errors.js';
+import { misspelt, type OptionNames, ShutdownError, show } from '../errors.js';
 import type { Notifier } from '../notifier.js';
 import { PLATFORMS } from '../platform.js';
 import type { MemoryWatchOptions } from '../triggers/memory.js';
 import { isCatchable, isRedactionPath, parseMemoryLimit } from './values.js';
 
-// An object so that the compiler notices one that is missing.
-const NAMES: Readonly<Record<keyof ShutdownBusOptions, true>> = {
+const NAMES: OptionNames<ShutdownBusOptions> = {
   service: true,
   platform: true,
   budgetMs: true,
@@ -32,7 +31,7 @@ const NAMES: Readonly<Record<keyof ShutdownBusOptions, true>> = {
 /** @throws {ShutdownError} `INVALID_OPTION`, listing everything that is wrong. */
 export function checkOptions(options: ShutdownBusOptions): void {
   const problems = [
-    misspelt(options, Object.keys(NAMES)),
+    misspelt(options, NAMES),
     checkText(options.service),
     ...(['budgetMs', 'reserveMs', 'releaseReserveMs', 'interruptGraceMs', 'readinessDelayMs'] as const).map(
       (name) => checkMs(name, options[name]),
