@@ -51,6 +51,8 @@ const STRAY_BYTES = 2;
 export class Clients {
   /** Connections accepted since this was made. */
   accepted = 0;
+  /** When somebody last connected or was answered, on the clock. */
+  lastActivity = Number.NEGATIVE_INFINITY;
   readonly #open = new Set<Client>();
   readonly #server: AnyServer;
   readonly #clock: Clock;
@@ -82,7 +84,7 @@ export class Clients {
   /** Its last open request has ended: what it sends next is another one. */
   rested(client: Client): void {
     client.mark = client.socket.bytesRead;
-    client.idleSince = this.#clock.now();
+    client.idleSince = this.lastActivity = this.#clock.now();
   }
 
   /** From here on connections are ended so that the last answer arrives whole: see {@link Client}. */
@@ -174,12 +176,13 @@ export class Clients {
   }
 
   #add(socket: Socket): Client {
+    this.lastActivity = this.#clock.now();
     const client: Client = {
       socket,
       owner: this,
       requests: 0,
       mark: 0,
-      idleSince: this.#clock.now(),
+      idleSince: this.lastActivity,
       endedAt: undefined,
       session: undefined,
       upgrade: undefined,

@@ -21,6 +21,7 @@ import { type Exchange, isHttp2Response, PairExchange, StreamExchange } from './
 import { interceptRequests, type PassOn } from './intercept.js';
 import { OpenRequests, type RequestEnding, type TrackedRequest } from './open-requests.js';
 import type { DrainSettings } from './options.js';
+import { ParkedRequests } from './parked.js';
 import { type Asked, answerProbe, probeOf } from './probes.js';
 import { watchSessions } from './sessions.js';
 import { sayGoodbye } from './upgrades.js';
@@ -41,6 +42,7 @@ export class Drain {
   readonly clients: Clients;
   readonly requests: OpenRequests;
   readonly answering: Answering;
+  readonly parked = new ParkedRequests();
   readonly tally = new Tally();
   readonly log: Logger;
   /** When the trigger came, on the clock. */
@@ -172,7 +174,12 @@ export class Drain {
     const record = this.#admit(new PairExchange(request, response), request, client);
     if (record === undefined) return true;
     if (this.#stage !== 'serving') response.setHeader('Connection', 'close');
-    return this.requests.run(record, passOn, event, request, response);
+    if (!this.parked.open) return this.requests.run(record, passOn, event, request, response);
+    this.parked.park(() => {
+      // Its client may have left meanwhile.
+      if (this.requests.of(response)) this.requests.run(record, passOn, event, request, response);
+    });
+    return true;
   };
 
   readonly #enterStream = (

@@ -78,12 +78,14 @@ async function drainClients(drain: Drain, { signal, remainingMs }: ShutdownConte
 }
 
 async function closeWhenQuiet(drain: Drain, signal: AbortSignal, mostMs: number): Promise<void> {
-  const { server, clients, tally, settings } = drain;
+  const { server, clients, parked, tally, settings } = drain;
+  const { clock } = settings.bus.config;
   const waiting = () => acceptQueueLength(server);
   tally.backlogAtStart = waiting();
+  if (settings.drainBacklog) await parked.untilCalm(clock, signal, () => clients.lastActivity);
   tally.endedBy = settings.drainBacklog
     ? await emptyBacklog({
-        clock: settings.bus.config.clock,
+        clock,
         signal,
         mostMs,
         accepted: () => clients.accepted,
@@ -93,6 +95,7 @@ async function closeWhenQuiet(drain: Drain, signal: AbortSignal, mostMs: number)
   // Nothing between the proof and the close: what comes in here would be lost.
   tally.backlogAtEnd = tally.endedBy === 'quiet' && tally.backlogAtStart !== undefined ? 0 : waiting();
   drain.closeListener();
+  parked.release();
 }
 
 async function answerRest(drain: Drain, context: ShutdownContext, reserveMs: number): Promise<void> {

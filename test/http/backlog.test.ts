@@ -27,7 +27,7 @@ function plan(
 }
 
 describe('emptyBacklog', () => {
-  it('B20: an empty backlog takes one turn when the kernel says so', async () => {
+  it('B20, B21: an empty backlog takes one turn when the kernel says so', async () => {
     const { made, turns } = plan({ accepted: () => 7, waiting: () => 0 });
     expect(await emptyBacklog(made)).toBe('quiet');
     expect(turns()).toBe(1);

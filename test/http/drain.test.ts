@@ -9,7 +9,7 @@ const detailsOf = (report: ShutdownReport, name: string) =>
   report.handlers.find((handler) => handler.name.startsWith(name))?.details as Record<string, unknown>;
 
 describe('an idle service', () => {
-  it('A22: without clients is gone at once', async () => {
+  it('A22, B19: without clients is gone at once', async () => {
     const { bus, server } = await openService(() => {});
     const report = await bus.requestShutdown();
     expect(server.listening).toBe(false);
@@ -105,7 +105,7 @@ describe('readiness', () => {
 });
 
 describe('requests under way', () => {
-  it('B05: are answered to the end, with Connection: close, before the shutdown goes on', async () => {
+  it('B03, B05: are answered to the end, with Connection: close, before the shutdown goes on', async () => {
     const finish = gate();
     const { bus, client, drained } = await openService(async (_request, response) => {
       await finish.opened;

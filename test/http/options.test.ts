@@ -29,7 +29,7 @@ function refusal(work: () => unknown): string {
 }
 
 describe('options of drainServer', () => {
-  it('have the documented defaults', () => {
+  it('B17: have the documented defaults, the backlog drained', () => {
     const bus = busOf({ readinessDelayMs: 123 });
     expect(resolveOptions({ bus })).toEqual({
       bus,

@@ -8,6 +8,9 @@ export class RawClient {
   /** The error code of a connection that was cut; undefined for a clean end. */
   error: string | undefined;
   ended = false;
+  /** Resolves when the kernel has the connection, which may be long before the server accepts it. */
+  readonly established: Promise<void>;
+  /** Resolves when something can be said on it: with TLS after the handshake. */
   readonly connected: Promise<void>;
   /** Resolves when the connection is closed, however that came about. */
   readonly closed: Promise<void>;
@@ -18,6 +21,7 @@ export class RawClient {
     const target = { port, host: '127.0.0.1', allowHalfOpen };
     this.socket = tls ? connectTls({ ...target, rejectUnauthorized: false }) : connect(target);
     this.socket.setEncoding('utf8');
+    this.established = new Promise((resolve) => this.socket.once('connect', () => resolve()));
     this.connected = new Promise((resolve) =>
       this.socket.once(tls ? 'secureConnect' : 'connect', () => resolve()),
     );

@@ -44,7 +44,7 @@ describe('clients', () => {
     await until(() => drained.openRequests.length === 0);
   });
 
-  it('counts nothing before the trigger', async () => {
+  it('B18: counts nothing before the trigger', async () => {
     const { drained, client } = await openService((_request, response) => response.end('done'));
     await client().get('/').until('done');
     expect(drained.counts).toEqual({

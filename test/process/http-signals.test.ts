@@ -10,8 +10,11 @@ afterEach(() => {
   for (const pid of orphans.splice(0)) process.kill(pid, 'SIGKILL');
 });
 
-async function start(options: object = {}): Promise<{ service: ChildService; port: number }> {
-  const service = new ChildService('http-service.js', [JSON.stringify(options)]);
+async function start(
+  options: object = {},
+  bus: object = {},
+): Promise<{ service: ChildService; port: number }> {
+  const service = new ChildService('http-service.js', [JSON.stringify(options), JSON.stringify(bus)]);
   return { service, port: Number(await service.line('port')) };
 }
 
@@ -71,6 +74,44 @@ describe('SIGTERM', () => {
         'm',
       ),
     );
+  });
+});
+
+describe('5,000 idle keep-alive connections', () => {
+  const COUNT = 5000;
+
+  /** @returns how each of them ended, and how long the shutdown took. */
+  async function stopWithIdleClients(options: object) {
+    const { service, port } = await start(options, { budgetMs: 9000 });
+    const clients: RawClient[] = [];
+    for (let batch = 0; batch < COUNT; batch += 500) {
+      const added = Array.from({ length: 500 }, () => new RawClient(port).get('/'));
+      await Promise.all(added.map((client) => client.until('served')));
+      clients.push(...added);
+    }
+    service.kill('SIGTERM');
+    await Promise.all(clients.map(({ closed }) => closed));
+    const ending = await service.exited;
+    return {
+      ending,
+      errors: clients.filter(({ error }) => error !== undefined).length,
+      counts: await countsOf(service),
+      durationMs: Number(/stopped: .* (\d+) of \d+ ms/.exec(service.stderr)?.[1]),
+    };
+  }
+
+  it('B05: are all ended in order, and cost the linger and little more', async () => {
+    const { ending, errors, counts, durationMs } = await stopWithIdleClients({});
+    expect({ ending, errors }).toEqual({ ending: { code: 0, signal: null }, errors: 0 });
+    expect(counts).toMatchObject({ openAtStop: COUNT, requests: 0, reset: 0 });
+    // Far below the drain's share of the budget, 6 s, which it would take if one of them were waited for.
+    expect(durationMs).toBeLessThan(3000);
+  });
+
+  it('the negative twin: with a linger of 3.5 s they hold it that long', async () => {
+    const { errors, durationMs } = await stopWithIdleClients({ idleLingerMs: 3500 });
+    expect(errors).toBe(0);
+    expect(durationMs).toBeGreaterThan(3400);
   });
 });
 
