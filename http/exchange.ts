@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   constants,
@@ -15,6 +16,8 @@ export interface Exchange {
   readonly carrier: ServerResponse | ServerHttp2Stream;
   /** Whether the request has come to its end; a body that waits in our buffer has, the application has not read it. */
   readonly arrived: boolean;
+  /** What tells of the request's body as it arrives; `undefined` for a request without one. */
+  readonly body: EventEmitter | undefined;
 }
 
 /** A pair of HTTP/1. */
@@ -33,6 +36,12 @@ export class PairExchange implements Exchange {
 
   get arrived(): boolean {
     return this.request.complete || this.request.readableLength > 0;
+  }
+
+  // By the method: the headers are made into an object when they are first asked for.
+  get body(): EventEmitter | undefined {
+    const { method } = this.request;
+    return method === 'GET' || method === 'HEAD' ? undefined : this.request;
   }
 }
 
@@ -58,6 +67,10 @@ export class StreamExchange implements Exchange {
     const { endAfterHeaders, state, readableLength } = this.carrier;
     const ended = state.state === constants.NGHTTP2_STREAM_STATE_HALF_CLOSED_REMOTE;
     return endAfterHeaders || ended || readableLength > 0;
+  }
+
+  get body(): EventEmitter | undefined {
+    return this.carrier.endAfterHeaders ? undefined : this.carrier;
   }
 
   get request(): IncomingMessage {

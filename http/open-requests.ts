@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DeliveryOutcome, JobView } from '../src/index.js';
 import type { AnswerOutcome } from './answer.js';
@@ -129,7 +130,15 @@ export class OpenRequests implements Iterable<TrackedRequest> {
 
   /** Calls `work` so that jobs begun in it, now or later, belong to the request. */
   run<T, Args extends unknown[]>(record: TrackedRequest, work: (...args: Args) => T, ...args: Args): T {
+    const { body } = record.exchange;
+    if (body) this.#follow(record, body);
     return this.#context.run(record, work, ...args);
+  }
+
+  /** Node calls the listeners of a body (`request.on('end', …)`) in the context of its connection, which knows of no request. */
+  #follow(record: TrackedRequest, body: EventEmitter): void {
+    const { emit } = body;
+    body.emit = (...args) => this.#context.run(record, () => emit.apply(body, args));
   }
 
   /** Gives a job that was begun just now to the request it was begun in. */

@@ -76,6 +76,25 @@ describe('jobs of a request', () => {
     expect(Object.fromEntries(jobs)).toEqual({ '/a': ['sync /a', 'late /a'], '/b': ['sync /b', 'late /b'] });
   });
 
+  it.each(['data', 'end'])(
+    "A07: a job begun by a body's %s listener belongs to the request",
+    async (event) => {
+      const { drained, bus, client } = await openService((request) => {
+        request.resume().once(event, () => bus.jobs.begin({ type: String(request.url) }));
+      });
+      const clients = ['/a', '/b'].map((path) => {
+        const one = client();
+        one.socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n`);
+        return one;
+      });
+      await until(() => drained.openRequests.length === 2);
+      for (const { socket } of clients) socket.write('body');
+      await until(() => bus.jobs.size === 2);
+      for (const { request, jobs } of drained.openRequests)
+        expect(jobs.map(({ type }) => type)).toEqual([request.url]);
+    },
+  );
+
   it('A07: a finished job is taken off its request', async () => {
     const jobs: Job[] = [];
     const { drained, bus, client } = await openService(() => {
