@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import {
   constants,
   type Http2ServerRequest,
@@ -18,6 +18,7 @@ import { type Client, Clients, isHalfRead } from './clients.js';
 import { type DrainCounts, Tally } from './counts.js';
 import { endEventStream, isSubscription } from './event-streams.js';
 import { type Exchange, isHttp2Response, PairExchange, StreamExchange } from './exchange.js';
+import { holdClose } from './hold-close.js';
 import { interceptRequests, type PassOn } from './intercept.js';
 import { OpenRequests, type RequestEnding, type TrackedRequest } from './open-requests.js';
 import type { DrainSettings } from './options.js';
@@ -59,6 +60,8 @@ export class Drain {
   readonly #attachedLate: boolean;
   readonly #undo: (() => void)[] = [];
   #wake: (() => void) | undefined = undefined;
+  /** Lets others close the server again. */
+  #letGo: () => void = () => undefined;
 
   constructor(server: AnyServer, settings: DrainSettings) {
     const { config, instanceId } = settings.bus;
@@ -82,6 +85,7 @@ export class Drain {
       () => this.clients.dispose(),
       this.#watchServer(),
       this.#watchBus(),
+      () => this.#letGo(),
     );
   }
 
@@ -132,7 +136,7 @@ export class Drain {
   /** Ends idle connections that were accepted before this was made and have asked for nothing since. */
   endStrangers(): void {
     if (this.#attachedLate && this.clients.size === 0 && !isHttp2(this.server))
-      this.server.closeIdleConnections();
+      HttpServer.prototype.closeIdleConnections.call(this.server);
   }
 
   /** Resolves when the last request or the last connection is gone, after `ms`, or when `signal` aborts. */
@@ -143,7 +147,7 @@ export class Drain {
     this.#wake = undefined;
   }
 
-  /** Closes what is left; requests that were still open or half read count as reset. */
+  /** Closes what is left, and gives the server back; requests that were still open or half read count as reset. */
   destroyAll(): void {
     for (const record of [...this.requests]) {
       const whole = record.refused ? 'refused' : 'answered';
@@ -153,7 +157,9 @@ export class Drain {
       if (client.endedAt === undefined && isHalfRead(client)) this.#countUnseen('reset');
       this.clients.destroy(client);
     }
-    if (this.#attachedLate && !isHttp2(this.server)) this.server.closeAllConnections();
+    if (this.#attachedLate && !isHttp2(this.server))
+      HttpServer.prototype.closeAllConnections.call(this.server);
+    this.#letGo();
   }
 
   dispose(): void {
@@ -312,6 +318,7 @@ export class Drain {
   #stop(): void {
     const { tally, clients, requests } = this;
     this.#stage = 'closing';
+    this.#letGo = holdClose(this.server);
     this.stoppedAt = this.settings.bus.config.clock.now();
     this.#acceptedBefore = clients.accepted;
     tally.openAtStop = clients.size;

@@ -122,7 +122,8 @@ function refuse(problems: readonly Problem[]): void {
   throw new ShutdownError('INVALID_OPTION', `the options of drainServer are not usable: ${found.join('; ')}`);
 }
 
-function checkBus(bus: unknown): Problem {
+/** @returns what is wrong with a bus, and what is allowed. */
+export function checkBus(bus: unknown): Problem {
   if (bus === undefined || typeof (bus as Partial<ShutdownBus> | null)?.subscribeShutdown === 'function')
     return undefined;
   return 'bus is no bus, allowed: what createShutdownBus or defaultBus returns';

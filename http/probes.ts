@@ -1,5 +1,32 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import { defaultBus, type ShutdownBus, ShutdownError } from '../src/index.js';
 import { isHttp2Response } from './exchange.js';
+import { checkBus } from './options.js';
+
+/** Answers one request; a handler of node:http, node:http2, Express or anything that has Node's own request and response. */
+export type ProbeListener = (
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+) => void;
+
+/**
+ * The readiness probe for those who route themselves: 200 while the bus is ready, 503 and `Connection: close` from the trigger
+ * on, as with `readinessPath`. Whatever the method is. What the application answers with it counts as a request like any other, and is
+ * refused like any other when the open requests are being answered; `readinessPath` is not.
+ * @param bus its default is the default bus, which is made now if it was not.
+ * @throws {ShutdownError} `INVALID_OPTION` for something that is no bus.
+ */
+export function readinessProbe(bus: ShutdownBus = defaultBus()): ProbeListener {
+  const problem = checkBus(bus);
+  if (problem !== undefined) throw new ShutdownError('INVALID_OPTION', `readinessProbe: ${problem}`);
+  return (_request, response) => answerProbe(response as ServerResponse, 'readiness', bus.ready);
+}
+
+/** The liveness probe for those who route themselves: 200 as long as the process can answer, as with `livenessPath`. */
+export function livenessProbe(): ProbeListener {
+  return (_request, response) => answerProbe(response as ServerResponse, 'liveness', true);
+}
 
 /** What a request asks for. */
 export type Asked = Pick<IncomingMessage, 'method' | 'url'>;
