@@ -1,6 +1,12 @@
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
+export interface RawClientOptions {
+  readonly tls?: boolean;
+  readonly allowHalfOpen?: boolean;
+  readonly host?: string;
+}
+
 /** A client made of bytes: sees exactly what the server sent, and how the connection ended. */
 export class RawClient {
   readonly socket: Socket;
@@ -16,9 +22,9 @@ export class RawClient {
   readonly closed: Promise<void>;
   readonly #waiters = new Set<() => void>();
 
-  constructor(port: number, options: { readonly tls?: boolean; readonly allowHalfOpen?: boolean } = {}) {
-    const { tls = false, allowHalfOpen = false } = options;
-    const target = { port, host: '127.0.0.1', allowHalfOpen };
+  constructor(port: number, options: RawClientOptions = {}) {
+    const { tls = false, allowHalfOpen = false, host = '127.0.0.1' } = options;
+    const target = { port, host, allowHalfOpen };
     this.socket = tls ? connectTls({ ...target, rejectUnauthorized: false }) : connect(target);
     this.socket.setEncoding('utf8');
     this.established = new Promise((resolve) => this.socket.once('connect', () => resolve()));
