@@ -3,24 +3,29 @@
 declare module 'express' {
   import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 
-  interface Request extends IncomingMessage {
+  export interface Request extends IncomingMessage {
     readonly params: Readonly<Record<string, string>>;
     readonly query: Readonly<Record<string, string | undefined>>;
     readonly body: unknown;
   }
-  interface Response extends ServerResponse {
+  export interface Response extends ServerResponse {
     send(body: string): this;
     sendStatus(code: number): this;
     json(body: unknown): this;
   }
   type Next = (error?: unknown) => void;
   type Handler = (request: Request, response: Response, next: Next) => unknown;
-  type ErrorHandler = (error: unknown, request: Request, response: Response, next: Next) => unknown;
+  export type ErrorRequestHandler = (
+    error: unknown,
+    request: Request,
+    response: Response,
+    next: Next,
+  ) => void | Promise<void>;
   interface Application {
     (request: IncomingMessage, response: ServerResponse): void;
     get(path: string, handler: Handler): this;
     post(path: string, handler: Handler): this;
-    use(handler: Handler | ErrorHandler): this;
+    use(handler: Handler | ErrorRequestHandler): this;
     listen(port: number, host: string, callback?: (error?: Error) => void): Server;
   }
   const express: { (): Application; json(): Handler };

@@ -49,7 +49,7 @@ export const fastifyShutdown: FastifyShutdown = Object.assign(register, {
   // Belongs to the application as a whole, not to the scope it is registered in.
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: 'shutdown-bus',
-  [Symbol.for('plugin-meta')]: { name: 'shutdown-bus', fastify: '>=5' },
+  [Symbol.for('plugin-meta')]: { name: 'shutdown-bus', fastify: '>=4.29' },
 });
 
 async function register(app: FastifyApplication, options: DrainOptions & RegisterOptions): Promise<void> {

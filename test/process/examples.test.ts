@@ -145,14 +145,67 @@ describe('05-own-notifier.js', () => {
   });
 });
 
+describe('06-fastify.js', () => {
+  test('gives the short request its real answer, the long one the chosen one, and closes the database last', async () => {
+    const { code, after } = await runExample('06-fastify.js');
+    expect(code).toBe(0);
+    const [short, report, ...last] = after;
+    expect(short).toBe('GET /pages/500: 200 rendered');
+    expect(JSON.parse(String(report)).data.payload).toEqual({ ms: '3600000' });
+    expect(last.sort()).toEqual([
+      'GET /pages/3600000: 202 not rendered, but on record: it will be',
+      'database closed',
+    ]);
+  });
+});
+
+describe('07-express.js', () => {
+  test('gives the short request its real answer, and the long one that of its answer function', async () => {
+    const { code, after } = await runExample('07-express.js');
+    expect(code).toBe(0);
+    const [short, report, long] = after;
+    expect(short).toBe('5 invoices: 200 {"count":5}');
+    const { data } = JSON.parse(String(report));
+    expect(data.payload).toEqual({ count: 36_000 });
+    expect(data.progress.number).toBeGreaterThan(0);
+    expect(long).toBe('36000 invoices: 202 invoices: the rest follows');
+  });
+});
+
+describe('08-koa.js', () => {
+  test('gives the short request its real answer and the long one the chosen one, after the report', async () => {
+    const { code, after } = await runExample('08-koa.js');
+    expect(code).toBe(0);
+    const [short, report, long] = after;
+    expect(short).toBe('GET /?rows=5: 200 5 rows');
+    expect(JSON.parse(String(report)).data.payload).toEqual({ rows: 36_000 });
+    expect(long).toBe('GET /?rows=36000: 202 not exported, but on record: it will be');
+  });
+});
+
+describe('09-hono.js', () => {
+  test('lets the stream come to its end, and answers the other request after its report', async () => {
+    const { code, after } = await runExample('09-hono.js');
+    expect(code).toBe(0);
+    const [stream, report, other] = after.filter((line) => line !== 'the stream has begun');
+    expect(stream).toBe('GET /tokens: 200 one two three');
+    expect(JSON.parse(String(report)).data.payload).toEqual({ page: '7' });
+    expect(other).toBe('GET /render?page=7: 202 not rendered, but on record: it will be');
+  });
+});
+
 describe('all examples', () => {
-  test('are the five that are tested here', () => {
+  test('are the nine that are tested here', () => {
     expect(examples).toEqual([
       '01-stdout.js',
       '02-webhook.js',
       '03-priorities.js',
       '04-http-server.js',
       '05-own-notifier.js',
+      '06-fastify.js',
+      '07-express.js',
+      '08-koa.js',
+      '09-hono.js',
     ]);
   });
 

@@ -239,6 +239,18 @@ const scenarios: Readonly<Record<string, (name: string) => Promise<void>>> = {
     expect(output.trimEnd().split('\n').at(-1)).toBe('database closed');
   },
 
+  async 'fastify-service.mjs'(name) {
+    const port = await freePort();
+    const run = start(name, { SHUTDOWN_BUDGET_MS: '3000', PORT: port });
+    await run.line('listening');
+    const answers = await Promise.all(
+      ['/', '/ready'].map((path) => fetch(`http://localhost:${port}${path}`)),
+    );
+    expect(await Promise.all(answers.map((answer) => answer.text()))).toEqual(['rendered\n', 'ok\n']);
+    run.kill('SIGTERM');
+    expect(await endOf(run, 0)).toBe('listening\ndatabase closed\n');
+  },
+
   async 'import-job.mjs'(name) {
     const run = start(name, { SHUTDOWN_BUDGET_MS: '2000' });
     await run.line('importing');
