@@ -31,6 +31,9 @@ const drained = new WeakSet<AnyServer>();
  * deliver   requests still open: told what `answer` says, after the reports of their jobs were accepted
  * ```
  *
+ * From the trigger until the open requests were answered, close(), closeIdleConnections() and closeAllConnections() of the server
+ * wait for the drain, whoever calls them.
+ *
  * Works on node:http, node:https and node:http2 servers, listening or not yet. Best attached before the server listens: of
  * connections accepted earlier it learns with their next request.
  * @throws {ShutdownError} `INVALID_OPTION` for a bad option, or a server that is none or is drained already;
