@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     // For .ci/run, which prints the totals once more.
     reporters: process.env.CI ? ['default', ['json', { outputFile: '.cache/vitest.json' }]] : ['default'],
-    coverage: { include: ['src/**', 'notifiers/**', 'stores/**', 'http/**'] },
+    coverage: { include: ['src/**', 'notifiers/**', 'stores/**', 'http/**', 'queues/**'] },
     env: { METADATA_SERVER_DETECTION: 'none' },
     projects: [
       {

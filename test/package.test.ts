@@ -39,6 +39,7 @@ describe('the package', () => {
           .map((name) => `./dist/${folder}/${name}`),
       ),
       './dist/http/index.js',
+      './dist/queues/bullmq.js',
     ];
     expect(entries.sort()).toEqual(publicModules.sort());
   });
@@ -93,7 +94,7 @@ describe('the layers', () => {
   it('src/ never imports a backend or an adapter', () => {
     const wrong = filesIn('src', /\.c?ts$/).flatMap((path) =>
       importsOf(path, /./)
-        .filter((from) => /(^|\/)(notifiers|stores|http|demo|examples|test|bench)\//.test(from))
+        .filter((from) => /(^|\/)(notifiers|stores|http|queues|demo|examples|test|bench)\//.test(from))
         .map((from) => `${path}: ${from}`),
     );
     expect(wrong).toEqual([]);

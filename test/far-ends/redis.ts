@@ -1,0 +1,108 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const STARTING_MS = 15_000;
+
+/** A real Redis on 127.0.0.1 that keeps nothing on disk. */
+export interface RedisServer {
+  readonly port: number;
+  /** What BullMQ takes as its `connection`. */
+  readonly connection: { readonly host: string; readonly port: number; readonly maxRetriesPerRequest: null };
+  /** It holds its connections and answers nobody. */
+  freeze(): void;
+  thaw(): void;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts one on a free port.
+ * @throws when `redis-server` is missing and cannot be installed; the message says how to.
+ */
+export async function startRedis(): Promise<RedisServer> {
+  ensureInstalled();
+  const port = await freePort();
+  const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-redis-'));
+  const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+  const child = spawn('redis-server', [...options, '--dir', folder], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const exited = once(child, 'exit');
+  // A test run that dies must not leave a Redis behind.
+  const kill = () => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  const stop = async () => {
+    process.removeListener('exit', kill);
+    kill();
+    await exited;
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    await untilReady(child);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    port,
+    connection: { host: '127.0.0.1', port, maxRetriesPerRequest: null },
+    freeze: () => void child.kill('SIGSTOP'),
+    thaw: () => void child.kill('SIGCONT'),
+    stop,
+  };
+}
+
+function untilReady(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let log = '';
+    const fail = (why: string) => reject(new Error(`redis-server ${why}:\n${log.slice(-2000)}`));
+    const late = setTimeout(() => fail(`was not ready in ${STARTING_MS} ms`), STARTING_MS);
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        log += text;
+        if (!log.includes('Ready to accept connections')) return;
+        clearTimeout(late);
+        resolve();
+      });
+    }
+    child.once('exit', (code) => {
+      clearTimeout(late);
+      fail(`exited with ${code}`);
+    });
+  });
+}
+
+function ensureInstalled(): void {
+  if (runs('redis-server', ['--version'])) return;
+  const asRoot = process.getuid?.() === 0;
+  const install = ['install', '-y', '--no-install-recommends', 'redis-server'];
+  if (
+    asRoot &&
+    runs('apt-get', ['update']) &&
+    runs('apt-get', install) &&
+    runs('redis-server', ['--version'])
+  )
+    return;
+  throw new Error(
+    'these tests need redis-server on the PATH: apt-get install redis-server, brew install redis, or the like',
+  );
+}
+
+function runs(command: string, args: readonly string[]): boolean {
+  try {
+    execFileSync(command, args, { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
