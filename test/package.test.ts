@@ -39,6 +39,7 @@ describe('the package', () => {
           .map((name) => `./dist/${folder}/${name}`),
       ),
       './dist/http/index.js',
+      './dist/http/nest.js',
       './dist/queues/bullmq.js',
     ];
     expect(entries.sort()).toEqual(publicModules.sort());
