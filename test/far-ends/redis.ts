@@ -23,7 +23,7 @@ export interface RedisServer {
  * @throws when `redis-server` is missing and cannot be installed; the message says how to.
  */
 export async function startRedis(): Promise<RedisServer> {
-  ensureInstalled();
+  ensureRedis();
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-redis-'));
   const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
@@ -73,7 +73,11 @@ function untilReady(child: ChildProcess): Promise<void> {
   });
 }
 
-function ensureInstalled(): void {
+/**
+ * Makes sure that there is a `redis-server`: as root it is installed where it is missing.
+ * @throws when that does not work; the message says how to.
+ */
+export function ensureRedis(): void {
   if (runs('redis-server', ['--version'])) return;
   const asRoot = process.getuid?.() === 0;
   const install = ['install', '-y', '--no-install-recommends', 'redis-server'];

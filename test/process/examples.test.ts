@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { ensureRedis } from '../far-ends/redis.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const examples = readdirSync(join(root, 'examples')).filter((file) => file.endsWith('.js'));
@@ -194,8 +195,41 @@ describe('09-hono.js', () => {
   });
 });
 
+describe('10-nest.js', () => {
+  test('answers the short request, reports the long one, and runs the hooks after that', async () => {
+    const { code, after } = await runExample('10-nest.js');
+    expect(code).toBe(0);
+    const [short, report, ...rest] = after;
+    expect(short).toBe('GET Faust: 200 Faust: rendered');
+    expect(JSON.parse(String(report)).data).toMatchObject({
+      jobType: 'page',
+      payload: { film: 'Metropolis' },
+    });
+    expect(rest.map((line) => line.trim())).toEqual([
+      'GET Metropolis: 503',
+      'onModuleDestroy',
+      'onApplicationShutdown: SIGTERM, the pool is closed',
+    ]);
+  });
+});
+
+describe('11-bullmq.js', () => {
+  beforeAll(ensureRedis, 120_000);
+
+  test('reports the job, gives it back, and another worker goes on with it in its first attempt', async () => {
+    const { code, after } = await runExample('11-bullmq.js');
+    expect(code).toBe(0);
+    const [envelope, ...others] = envelopesIn(after);
+    expect(others).toEqual([]);
+    expect(envelope.data).toMatchObject({ jobType: 'encode', payload: { film: 'Metropolis' } });
+    const { frame } = envelope.data.progress;
+    expect(frame).toBeGreaterThan(0);
+    expect(after.at(-1)).toBe(`another worker went on with Metropolis at { frame: ${frame} } in attempt 1`);
+  });
+});
+
 describe('all examples', () => {
-  test('are the nine that are tested here', () => {
+  test('are the eleven that are tested here', () => {
     expect(examples).toEqual([
       '01-stdout.js',
       '02-webhook.js',
@@ -206,6 +240,8 @@ describe('all examples', () => {
       '07-express.js',
       '08-koa.js',
       '09-hono.js',
+      '10-nest.js',
+      '11-bullmq.js',
     ]);
   });
 

@@ -15,8 +15,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { Queue, QueueEvents } from 'bullmq';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { startRedis } from '../far-ends/redis.js';
 import { envelopesIn } from './child.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -249,6 +251,38 @@ const scenarios: Readonly<Record<string, (name: string) => Promise<void>>> = {
     expect(await Promise.all(answers.map((answer) => answer.text()))).toEqual(['rendered\n', 'ok\n']);
     run.kill('SIGTERM');
     expect(await endOf(run, 0)).toBe('listening\ndatabase closed\n');
+  },
+
+  async 'nest-service.mjs'(name) {
+    const port = await freePort();
+    const run = start(name, { PORT: port });
+    await run.line('listening');
+    expect((await fetch(`http://127.0.0.1:${port}/ready`)).status).toBe(200);
+    run.kill('SIGTERM');
+    expect(await endOf(run, 0)).toBe('listening\nSIGTERM: the pool is closed\n');
+  },
+
+  async 'film-worker.mjs'(name) {
+    const redis = await startRedis();
+    const queue = new Queue('films', { connection: redis.connection });
+    const events = new QueueEvents('films', { connection: redis.connection });
+    try {
+      await events.waitUntilReady();
+      const progress = new Promise((resolve) => events.once('progress', resolve));
+      const job = await queue.add('encode', { film: 'Metropolis' });
+      const run = start(name, { SHUTDOWN_BUDGET_MS: '2000', REDIS_URL: `redis://127.0.0.1:${redis.port}` });
+      await progress;
+      run.kill('SIGTERM');
+      const [envelope] = envelopesIn(await endOf(run, 0));
+      expect(envelope?.subject).toBe(`bull:films:${job.id}`);
+      const left = await queue.getJob(String(job.id));
+      expect(left).toMatchObject({ attemptsMade: 0, stalledCounter: 0 });
+      expect(await left?.getState()).toBe('waiting');
+    } finally {
+      await events.close();
+      await queue.close();
+      await redis.stop();
+    }
   },
 
   async 'import-job.mjs'(name) {
