@@ -14,21 +14,23 @@ beforeAll(async () => {
 
 afterEach(async () => {
   for (const child of children.splice(0)) child.process.kill('SIGKILL');
-  await queue.close();
+  await Promise.race([queue.close(), queue.disconnect()]);
 });
 
 afterAll(() => redis?.stop());
 
-async function openQueue(): Promise<Job> {
-  queue = new Queue(`films-${(queues += 1)}`, { connection: redis.connection });
+async function openQueue({ connection }: RedisServer = redis): Promise<Job> {
+  queue = new Queue(`films-${(queues += 1)}`, { connection });
+  queue.on('error', () => {});
   return queue.add('film', { film: 'Metropolis' });
 }
 
 async function startWorker(
   ending: 'drained' | 'plain',
   manner: 'finishing' | 'endless' | 'deaf',
+  { port }: RedisServer = redis,
 ): Promise<Child> {
-  const args = [String(redis.port), queue.name, ending, manner];
+  const args = [String(port), queue.name, ending, manner];
   const child = start('bullmq-worker.js', { args });
   children.push(child);
   await child.line('ready');
@@ -92,6 +94,21 @@ describe('SIGTERM to a BullMQ worker with an active job', () => {
     expect(ended).toBe(false);
     second.kill('SIGTERM');
     expect(await Promise.all([first.ended, second.ended])).toMatchObject([{ code: 0 }, { code: 0 }]);
+  });
+
+  it('a Redis that is gone does not keep the process: the job is reported, and the exit is in time', async () => {
+    const mortal = await startRedis();
+    const job = await openQueue(mortal);
+    const child = await startWorker('drained', 'endless', mortal);
+    await child.line('progress written');
+    await mortal.stop();
+    child.kill('SIGTERM');
+    const { code, stdout, stderr, afterKillMs } = await child.ended;
+    expect(code).toBe(0);
+    expect(afterKillMs).toBeLessThan(2250);
+    expect(envelopesIn(stdout).map(({ subject }) => subject)).toEqual([`bull:${queue.name}:${job.id}`]);
+    expect(stderr).toContain('the queue did not answer in time, 1 jobs may not have been given back');
+    queue.disconnect();
   });
 
   it('without drainWorker the job is active for nobody, recovered as stalled, and failed the second time', async () => {
