@@ -16,11 +16,13 @@ export function describeMachine() {
 
 /** @param {readonly Row[]} rows */
 export function formatTable(rows) {
+  const heads = ['benchmark', 'ours', 'reference', 'ours to reference', 'goal', '', 'rounds'];
+  return formatColumns([heads, ...rows.map(cells)]);
+}
+
+/** The machine, then the lines with their columns aligned. @param {readonly (readonly string[])[]} lines @param {string} [remark] */
+export function formatColumns(lines, remark) {
   const { node, platform, processor, processors } = describeMachine();
-  const lines = [
-    ['benchmark', 'ours', 'reference', 'ours to reference', 'goal', '', 'rounds'],
-    ...rows.map(cells),
-  ];
   const widths = (lines[0] ?? []).map((_cell, column) =>
     Math.max(...lines.map((line) => line[column]?.length ?? 0)),
   );
@@ -30,7 +32,13 @@ export function formatTable(rows) {
       .join('  ')
       .trimEnd(),
   );
-  return `node ${node}, ${platform}, ${processors} × ${processor}\n\n${text.join('\n')}\n`;
+  const machine = [
+    `node ${node}`,
+    `${platform}`,
+    `${processors} × ${processor}`,
+    ...(remark ? [remark] : []),
+  ];
+  return `${machine.join(', ')}\n\n${text.join('\n')}\n`;
 }
 
 /** @param {Row} row */
