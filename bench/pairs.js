@@ -18,6 +18,9 @@
  * @property {Goal} goal
  * @property {boolean | null} met
  * @property {number} rounds
+ * @property {number} [digits] of a ratio, 2 unless told
+ * @property {number} [limit] where measuring ends: so much may have been any more
+ * @property {string} [note]
  */
 
 /**
@@ -43,7 +46,7 @@ export async function measurePairs(rounds, ours, reference) {
 
 /**
  * Puts pairs together as one row of the table.
- * @param {Pick<Row, 'name' | 'unit' | 'relation' | 'goal'>} what
+ * @param {Pick<Row, 'name' | 'unit' | 'relation' | 'goal' | 'digits' | 'limit' | 'note'>} what
  * @param {readonly Pair[]} pairs
  * @returns {Row}
  */

@@ -1,6 +1,7 @@
 // @ts-check
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -9,6 +10,7 @@ import { fileURLToPath } from 'node:url';
  * @typedef {object} Program
  * @property {import('node:child_process').ChildProcess} process
  * @property {() => Promise<any>} next its next line; rejects when it ends without one
+ * @property {(message: object) => void} tell gives it a line of JSON on stdin
  */
 
 /**
@@ -16,11 +18,18 @@ import { fileURLToPath } from 'node:url';
  * @param {string} file
  * @param {readonly string[]} [args]
  * @param {readonly string[]} [execArgv] flags for node itself
+ * @param {number} [processor] the only one it may run on, where the machine can do that
  * @returns {Program}
  */
-export function startProgram(file, args = [], execArgv = []) {
+export function startProgram(file, args = [], execArgv = [], processor = undefined) {
   const path = fileURLToPath(new URL(`children/${file}`, import.meta.url));
-  const child = spawn(process.execPath, [...execArgv, path, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const command = [process.execPath, ...execArgv, path, ...args];
+  if (processor !== undefined && canPin()) command.unshift('taskset', '-c', String(processor));
+  const child = spawn(/** @type {string} */ (command[0]), command.slice(1), {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  // Told something after its end: its next line says so.
+  child.stdin.on('error', () => {});
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   let errors = '';
   child.stderr.on('data', (chunk) => {
@@ -31,7 +40,17 @@ export function startProgram(file, args = [], execArgv = []) {
     if (done) throw new Error(`${file} ended without an answer\n${errors}`);
     return JSON.parse(value);
   };
-  return { process: child, next };
+  const tell = (/** @type {object} */ message) => void child.stdin.write(`${JSON.stringify(message)}\n`);
+  return { process: child, next, tell };
+}
+
+/** @type {boolean | undefined} */
+let pins;
+
+/** Whether processes can be kept on processors of their own. */
+function canPin() {
+  pins ??= availableParallelism() > 1 && spawnSync('taskset', ['-c', '0', 'true']).status === 0;
+  return pins;
 }
 
 /**

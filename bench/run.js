@@ -1,6 +1,7 @@
 // @ts-check
 import { parseArgs } from 'node:util';
-import { describeMachine, formatTable } from './table.js';
+import { printResults } from './results.js';
+import { readWhole } from './values.js';
 
 const NAMES = ['begin-complete', 'delivery', 'import', 'exit'];
 const MOST_ROUNDS = 200;
@@ -42,13 +43,9 @@ function readArguments() {
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
     const stranger = positionals.find((name) => !NAMES.includes(name));
     if (stranger !== undefined) return `there is no benchmark "${stranger}"; there are ${NAMES.join(', ')}`;
-    const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
-    if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1 && rounds <= MOST_ROUNDS)) {
-      return `--rounds is ${values.rounds}; allowed: a whole number from 1 to ${MOST_ROUNDS}`;
-    }
     return {
       names: positionals.length > 0 ? positionals : NAMES,
-      rounds,
+      rounds: readWhole('--rounds', values.rounds, MOST_ROUNDS),
       json: values.json,
       help: values.help,
     };
@@ -80,9 +77,5 @@ if (typeof wanted === 'string') {
 } else if (wanted.help) {
   await printHelp();
 } else {
-  const { rows, failures } = await runAll(wanted.names, wanted.rounds);
-  if (wanted.json) console.log(JSON.stringify({ machine: describeMachine(), rows, failures }, null, 2));
-  else if (rows.length > 0) console.log(formatTable(rows));
-  for (const { name, error } of failures) console.error(`${name} could not run: ${error}`);
-  process.exitCode = failures.length === 0 ? 0 : 1;
+  printResults(await runAll(wanted.names, wanted.rounds), wanted.json);
 }

@@ -14,9 +14,10 @@ export function describeMachine() {
   };
 }
 
-/** @param {readonly Row[]} rows */
-export function formatTable(rows) {
-  const heads = ['benchmark', 'ours', 'reference', 'ours to reference', 'goal', '', 'rounds'];
+const HEADS = ['benchmark', 'ours', 'reference', 'ours to reference', 'goal', '', 'rounds', ''];
+
+/** @param {readonly Row[]} rows @param {readonly string[]} [heads] */
+export function formatTable(rows, heads = HEADS) {
   return formatColumns([heads, ...rows.map(cells)]);
 }
 
@@ -45,14 +46,16 @@ export function formatColumns(lines, remark) {
 function cells(row) {
   const [low, high] = row.spread.map((value) => formatRelation(row, value));
   const value = formatRelation(row, row.value);
+  const endless = row.limit !== undefined && row.ours >= row.limit;
   return [
     row.name,
-    `${formatNumber(row.ours)} ${row.unit}`,
+    `${endless ? '> ' : ''}${formatNumber(row.ours)} ${row.unit}`,
     `${formatNumber(row.reference)} ${row.unit}`,
-    row.rounds > 1 ? `${value} (${low} … ${high})` : value,
+    endless ? '–' : row.rounds > 1 ? `${value} (${low} … ${high})` : value,
     formatGoal(row),
     row.met === null ? '' : row.met ? 'met' : 'not met',
     String(row.rounds),
+    row.note ?? '',
   ];
 }
 
@@ -65,8 +68,8 @@ function formatGoal(row) {
 }
 
 /** @param {Row} row @param {number} value */
-function formatRelation({ relation, unit }, value) {
-  if (relation === 'ratio') return `${value.toFixed(2)}×`;
+function formatRelation({ relation, unit, digits = 2 }, value) {
+  if (relation === 'ratio') return `${value.toFixed(digits)}×`;
   return `${value < 0 ? '' : '+'}${formatNumber(value)} ${unit}`.trimEnd();
 }
 
