@@ -72,7 +72,9 @@ export class Drain {
       this.requests.abandon(client);
       if (this.clients.size === 0) this.#wake?.();
     });
-    this.requests = new OpenRequests((record, ending) => this.#ended(record, ending));
+    // With `wait` a request gets the same answer whatever its jobs came to, a little earlier at best.
+    const jobsMatter = settings.answer !== 'wait';
+    this.requests = new OpenRequests((record, ending) => this.#ended(record, ending), jobsMatter);
     this.answering = new Answering(settings.answer, this.log);
     this.#attachedLate = server.listening;
     this.#undo.push(
@@ -180,10 +182,11 @@ export class Drain {
     const record = this.#admit(new PairExchange(request, response), request, client);
     if (record === undefined) return true;
     if (this.#stage !== 'serving') response.setHeader('Connection', 'close');
-    if (!this.parked.open) return this.requests.run(record, passOn, event, request, response);
+    const handOn = () => passOn(event, request, response);
+    if (!this.parked.open) return this.requests.run(record, handOn);
     this.parked.park(() => {
       // Its client may have left meanwhile.
-      if (this.requests.of(response)) this.requests.run(record, passOn, event, request, response);
+      if (this.requests.of(response)) this.requests.run(record, handOn);
     });
     return true;
   };

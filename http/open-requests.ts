@@ -1,10 +1,10 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DeliveryOutcome, JobView } from '../src/index.js';
 import type { AnswerOutcome } from './answer.js';
 import type { Client } from './clients.js';
 import type { Exchange } from './exchange.js';
+import { RequestContext } from './request-context.js';
 
 /** A request whose response has not closed. */
 export interface OpenRequest {
@@ -84,15 +84,16 @@ type Carrier = Exchange['carrier'] & { [RECORD]?: TrackedRequest | undefined };
 /** Knows every request of one server that is open, and which jobs belong to it. */
 export class OpenRequests implements Iterable<TrackedRequest> {
   readonly #byJob = new Map<string, TrackedRequest>();
-  /** Follows a request through asynchronous code, so that a job begun after an await still belongs to it. */
-  readonly #context = new AsyncLocalStorage<TrackedRequest>();
+  readonly #context: RequestContext<TrackedRequest>;
   readonly #onEnd: (record: TrackedRequest, ending: RequestEnding) => void;
   #first: TrackedRequest | undefined = undefined;
   #last: TrackedRequest | undefined = undefined;
   #size = 0;
 
-  constructor(onEnd: (record: TrackedRequest, ending: RequestEnding) => void) {
+  /** @param jobsMatter whether the answer depends on a request's jobs: see {@link RequestContext}. */
+  constructor(onEnd: (record: TrackedRequest, ending: RequestEnding) => void, jobsMatter = false) {
     this.#onEnd = onEnd;
+    this.#context = new RequestContext(jobsMatter);
   }
 
   get size(): number {
@@ -129,21 +130,21 @@ export class OpenRequests implements Iterable<TrackedRequest> {
   }
 
   /** Calls `work` so that jobs begun in it, now or later, belong to the request. */
-  run<T, Args extends unknown[]>(record: TrackedRequest, work: (...args: Args) => T, ...args: Args): T {
+  run<T>(record: TrackedRequest, work: () => T): T {
     const { body } = record.exchange;
-    if (body) this.#follow(record, body);
-    return this.#context.run(record, work, ...args);
+    if (body) this.#followBody(record, body);
+    return this.#context.run(record, work);
   }
 
   /** Node calls the listeners of a body (`request.on('end', …)`) in the context of its connection, which knows of no request. */
-  #follow(record: TrackedRequest, body: EventEmitter): void {
+  #followBody(record: TrackedRequest, body: EventEmitter): void {
     const { emit } = body;
-    body.emit = (...args) => this.#context.run(record, () => emit.apply(body, args));
+    body.emit = (...args) => this.#context.enter(record, () => emit.apply(body, args));
   }
 
   /** Gives a job that was begun just now to the request it was begun in. */
   adopt(job: JobView): void {
-    const record = this.#context.getStore();
+    const record = this.#context.current();
     if (record === undefined || this.of(record.exchange.carrier) === undefined) return;
     record.jobsById ??= new Map();
     record.jobsById.set(job.id, { job, outcome: undefined });
