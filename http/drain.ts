@@ -11,6 +11,7 @@ import { Server as NetServer, type Socket } from 'node:net';
 import { sleep } from '../src/clock.js';
 import type { JobDelivery, JobView, Logger, ShutdownEvents } from '../src/index.js';
 import { createInstanceLogger } from '../src/logger.js';
+import { ownCode } from '../src/own-code.js';
 import { type Answer, bareAnswer, REQUEST_TIMEOUT, TRY_AGAIN } from './answer.js';
 import { Answering } from './answering.js';
 import { type AnyServer, isHttp2 } from './any-server.js';
@@ -106,6 +107,13 @@ export class Drain {
   /** Whether no connection is left. */
   get deserted(): boolean {
     return this.clients.size === 0 && (!this.#attachedLate || this.#serverClosed);
+  }
+
+  /** Whether no code of the application is under way on any connection. */
+  get idle(): boolean {
+    if (this.requests.size > 0) return false;
+    for (const { upgrade } of this.clients) if (upgrade !== undefined) return false;
+    return true;
   }
 
   /** Closes the listener alone: http's own close() also destroys idle connections, in a race with their next request. */
@@ -218,6 +226,7 @@ export class Drain {
     const record = this.requests.begin(exchange, client);
     if (this.#stage === 'serving') return record;
     this.tally.requests += 1;
+    bus.enforceDeadline();
     if (this.#stage !== 'delivering') return record;
     this.answering.refuse(record);
     return undefined;
@@ -246,6 +255,7 @@ export class Drain {
       return false;
     }
     client.upgrade = { request, endsAt: undefined };
+    this.settings.bus.enforceDeadline();
     return true;
   };
 
@@ -310,6 +320,7 @@ export class Drain {
     const phaseStarted = ({ phase }: ShutdownEvents['phase-started'][0]) => {
       if (phase === 'deliver') this.#stage = 'delivering';
     };
+    for (const observer of [begun, finished, delivered, stopping, phaseStarted]) ownCode(observer);
     bus.on('job-begun', begun).on('job-finished', finished).on('delivery', delivered);
     bus.on('stopping', stopping).on('phase-started', phaseStarted);
     return () => {

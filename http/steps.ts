@@ -1,6 +1,7 @@
 import { openShare } from '../src/budget.js';
 import { sleep } from '../src/clock.js';
-import type { ShutdownContext, ShutdownReason, Subscription } from '../src/index.js';
+import type { ShutdownContext, ShutdownHandler, ShutdownReason, Subscription } from '../src/index.js';
+import { ownCode } from '../src/own-code.js';
 import { acceptQueueLength } from './accept-queue.js';
 import { emptyBacklog, turn } from './backlog.js';
 import type { Drain } from './drain.js';
@@ -30,29 +31,39 @@ export function subscribeSteps(drain: Drain): () => void {
   // Kept from a readiness delay that would leave the listener no time to close properly.
   const drainReserveMs = Math.min(idleLingerMs + 100, Math.floor(budgetMs / 10));
   const answerReserveMs = Math.min(300, Math.floor(budgetMs / 10));
+  const own = (step: ShutdownHandler) => ownCode(step, () => drain.idle);
   const subscriptions: Subscription[] = [];
   const undo = () => {
     for (const unsubscribe of subscriptions) unsubscribe();
   };
   try {
     subscriptions.push(
-      bus.subscribeShutdown((context) => stopIntake(drain, context), {
-        name: `stop intake${label}`,
-        phase: 'intake',
-        details: () => ({ readinessDelayMs: drain.settings.readinessDelayMs, ...details() }),
-      }),
-      bus.subscribeShutdown((context) => drainClients(drain, context), {
-        name: `drain${label}`,
-        phase: 'drain',
-        reserveMs: drainReserveMs,
-        details,
-      }),
-      bus.subscribeShutdown((context) => answerRest(drain, context, answerReserveMs), {
-        name: `answer open requests${label}`,
-        priority: ANSWER_PRIORITY,
-        reserveMs: answerReserveMs,
-        details,
-      }),
+      bus.subscribeShutdown(
+        own((context) => stopIntake(drain, context)),
+        {
+          name: `stop intake${label}`,
+          phase: 'intake',
+          details: () => ({ readinessDelayMs: drain.settings.readinessDelayMs, ...details() }),
+        },
+      ),
+      bus.subscribeShutdown(
+        own((context) => drainClients(drain, context)),
+        {
+          name: `drain${label}`,
+          phase: 'drain',
+          reserveMs: drainReserveMs,
+          details,
+        },
+      ),
+      bus.subscribeShutdown(
+        own((context) => answerRest(drain, context, answerReserveMs)),
+        {
+          name: `answer open requests${label}`,
+          priority: ANSWER_PRIORITY,
+          reserveMs: answerReserveMs,
+          details,
+        },
+      ),
     );
   } catch (error) {
     undo();

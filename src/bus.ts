@@ -6,6 +6,7 @@ import type { JobHandle } from './jobs/job-handle.js';
 import { OpenJobs } from './jobs/registry.js';
 import { createInstanceLogger, type Logger } from './logger.js';
 import { ObservedEmitter } from './observers.js';
+import { isIdleOwnCode } from './own-code.js';
 import type { ShutdownHandler, SubscribeOptions, Subscriber } from './phases.js';
 import { reasonName, type ShutdownReason } from './reason.js';
 import type { ShutdownReport } from './report.js';
@@ -112,6 +113,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#uninstall?.();
     this.#simulated = true;
     return this.#trigger(reason);
+  }
+
+  /** @internal Called before code of the application is run during a shutdown by anything but its handlers. */
+  enforceDeadline(): void {
+    this.#run?.enforceDeadline();
   }
 
   #install(): void {
@@ -252,6 +258,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       subscribers: this.#subscribers,
       errors: this.#errors,
       simulated: this.#simulated,
+      observed: () => this.eventNames().some((event) => !this.listeners(event).every(isIdleOwnCode)),
       emit: this.emit.bind(this) as ShutdownParts['emit'],
     };
   }

@@ -1,20 +1,21 @@
 import { type Budget, startBudget } from './budget.js';
 import { sleep, systemClock } from './clock.js';
 import type { ShutdownConfig } from './config.js';
-import { messageOf, toError } from './errors.js';
+import { DeadlineGuard } from './deadline-guard.js';
+import { toError } from './errors.js';
 import type { ShutdownEvents } from './events.js';
 import { type Group, type PhaseRun, skipHandler, startGroup } from './handler-group.js';
 import { GracefulExit } from './jobs/interrupt.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import type { OpenJobs } from './jobs/registry.js';
-import { type Logger, logPrefix } from './logger.js';
+import type { Logger } from './logger.js';
+import { isIdleOwnCode } from './own-code.js';
 import { PHASE_PRIORITY, PHASES, type Phase, phaseOf, type Subscriber } from './phases.js';
 import { describeReason, reasonName, type ShutdownReason } from './reason.js';
 import type { HandlerReport, NotifierReport, PhaseReport, ShutdownReport } from './report.js';
 import { logHandler, logReport, logStopping } from './report-log.js';
 import type { Reporter } from './reporter.js';
 import { builtInSteps } from './steps.js';
-import { Watchdog } from './watchdog.js';
 
 /** What a run is made of. */
 export interface ShutdownParts {
@@ -29,6 +30,8 @@ export interface ShutdownParts {
   readonly errors: readonly Error[];
   /** Runs without a thread beside it. */
   readonly simulated: boolean;
+  /** Whether anybody but us watches the events. */
+  readonly observed: () => boolean;
   readonly emit: <E extends keyof ShutdownEvents>(event: E, ...args: ShutdownEvents[E]) => void;
 }
 
@@ -40,11 +43,11 @@ export class ShutdownRun {
   readonly #parts: ShutdownParts;
   readonly #budget: Budget;
   readonly #steps: readonly Subscriber[];
+  readonly #guard: DeadlineGuard;
   readonly #handlers: HandlerReport[] = [];
   readonly #phases: PhaseReport[] = [];
   #quick: boolean;
   #group: Group | undefined;
-  #watchdog: Watchdog | undefined;
   #failed = false;
   #incomplete = 0;
   #notifiers: readonly NotifierReport[] = [];
@@ -55,6 +58,11 @@ export class ShutdownRun {
     this.#parts = parts;
     this.reason = reason;
     this.#budget = startBudget(parts.config.clock, parts.config.budgetMs, triggeredAt);
+    this.#guard = new DeadlineGuard({
+      ...parts,
+      remainingMs: () => this.#budget.remainingMs(),
+      lines: (jobs) => parts.reporter.lines(jobs, reasonName(reason)),
+    });
     this.#quick = reason.kind === 'signal' && reason.signal === 'SIGQUIT';
     this.#steps = builtInSteps({
       ...parts,
@@ -84,7 +92,7 @@ export class ShutdownRun {
     const begunBefore = registry.begun;
 
     // 1. A thread that ends the process at the deadline, should the event loop be blocked then.
-    this.#armWatchdog();
+    this.#armGuard();
 
     // 2. Everybody hears that it is time to finish.
     const stopping = { reason: this.reason, budgetMs: config.budgetMs, openJobs: open };
@@ -111,11 +119,16 @@ export class ShutdownRun {
   }
 
   jobBegun(job: JobHandle): void {
-    this.#watchdog?.hold(this.#lastWords([job]));
+    this.#guard.jobBegun(job);
   }
 
   jobSettled(job: JobHandle): void {
-    this.#watchdog?.settle(job);
+    this.#guard.jobSettled(job);
+  }
+
+  /** Code of the application is about to run: the deadline must hold against it. */
+  enforceDeadline(): void {
+    this.#guard.enforce();
   }
 
   /** An error that nobody caught came while it ran. */
@@ -125,7 +138,7 @@ export class ShutdownRun {
 
   /** The process is not ended by this run. */
   release(): void {
-    this.#watchdog?.disarm();
+    this.#guard.disarm();
   }
 
   async #runPhase(phase: Phase): Promise<void> {
@@ -148,6 +161,8 @@ export class ShutdownRun {
     for (const subscriber of skipped) this.#handlers.push(skipHandler(subscriber, run));
     const left = group.filter((one) => !skipped.includes(one));
     if (left.length === 0) return;
+    // Subscribed while the shutdown runs.
+    if (left.some((one) => !this.#steps.includes(one) && !isIdleOwnCode(one.handler))) this.#guard.enforce();
     this.#group = startGroup(left, this.#budget.remainingMs(this.#reservedAfter(priority)), run);
     this.#handlers.push(...(await this.#group.reports));
     this.#group = undefined;
@@ -202,25 +217,23 @@ export class ShutdownRun {
     };
   }
 
-  #armWatchdog(): void {
-    const { config, instanceId, registry, subscribers, simulated, log } = this.#parts;
+  #armGuard(): void {
+    const { config, registry, subscribers, simulated } = this.#parts;
     const nothingToWaitFor = registry.size === 0 && subscribers.size === 0;
     // On an injected clock the deadline has no meaning for a thread; a service with nothing to do is gone at once.
     if (!config.watchdog || config.clock !== systemClock || simulated || nothingToWaitFor) return;
-    try {
-      const prefix = logPrefix(config.service, instanceId);
-      const watchdog = new Watchdog(this.#budget.remainingMs(), registry.size, prefix, (error) =>
-        log.warn(`the watchdog thread failed: ${messageOf(error)}`),
-      );
-      this.#watchdog = watchdog;
-      watchdog.hold(this.#lastWords(registry));
-    } catch (error) {
-      log.warn(`the watchdog thread could not be given everything: ${messageOf(error)}`);
-    }
+    this.#guard.arm(this.#isIdle());
   }
 
-  #lastWords(jobs: Iterable<JobHandle>) {
-    return this.#parts.reporter.lines(jobs, reasonName(this.reason));
+  /** Whether nothing of the application is known that runs before the process is gone. */
+  #isIdle(): boolean {
+    const { config, registry, subscribers, observed } = this.#parts;
+    const { reason } = this;
+    if (registry.size > 0 || observed() || config.notifiers !== undefined) return false;
+    if (reason.kind !== 'signal' || config.process !== process) return false;
+    // Ours are the first ones.
+    const others = process.listenerCount(reason.signal) > 1 || process.listenerCount('exit') > 1;
+    return !others && [...subscribers].every(({ handler }) => isIdleOwnCode(handler));
   }
 
   async #closeNotifiers(reporter: Reporter): Promise<void> {
