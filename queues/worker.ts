@@ -58,13 +58,18 @@ export function replaceMethod<T extends object, K extends keyof T>(
   name: K,
   wrap: (original: T[K]) => T[K],
 ): () => void {
+  type Method = (...args: unknown[]) => unknown;
   const own = Object.hasOwn(target, name);
   const original = target[name];
-  const wrapped = wrap((original as (...args: unknown[]) => unknown).bind(target) as T[K]);
-  target[name] = wrapped;
+  const plain = (original as Method).bind(target);
+  const wrapped = wrap(plain as T[K]) as Method;
+  let active = true;
+  const replacement = ((...args) => (active ? wrapped : plain)(...args)) as T[K] & Method;
+  target[name] = replacement;
   return () => {
-    // Whoever put something on top of ours still calls it.
-    if (target[name] !== wrapped) return;
+    active = false;
+    // Whoever put something on top of ours still calls it; then it only passes on.
+    if (target[name] !== replacement) return;
     if (own) target[name] = original;
     else delete target[name];
   };
