@@ -2,7 +2,9 @@ import {
   type DynamicModule,
   type INestApplication,
   type INestApplicationContext,
+  Inject,
   Module,
+  Optional,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { defaultBus, ShutdownBus, ShutdownError, type ShutdownReason } from '../src/index.js';
@@ -25,8 +27,13 @@ export const SHUTDOWN_BUS: unique symbol = Symbol.for('shutdown-bus.nest.bus');
  * A module cannot get at the application it is part of, and so cannot close it: the lifecycle hooks of the providers
  * need one line more, {@link nestShutdown}.
  */
-// biome-ignore lint/complexity/noStaticOnlyClass: a module of Nest is a class
 export class ShutdownModule {
+  /** Called by Nest. @throws {ShutdownError} `INVALID_OPTION` without {@link ShutdownModule.forRoot}: nothing would be drained. */
+  constructor(drain?: object) {
+    if (drain === undefined)
+      throw invalid('ShutdownModule is imported as it is; allowed: ShutdownModule.forRoot(options)');
+  }
+
   /**
    * @param options those of `drainServer`.
    * @returns a global module, to be imported once. Bad options make `app.init()` and `app.listen()` reject with a
@@ -112,6 +119,8 @@ class ModuleDrain {
     this.bus = options.bus;
     this.#host = host;
     this.#options = options;
+    if (moduleDrains.has(host))
+      throw invalid('ShutdownModule is imported twice; allowed: forRoot(options) once, for all modules');
     moduleDrains.set(host, this);
   }
 
@@ -237,5 +246,7 @@ function invalid(message: string): ShutdownError {
   return new ShutdownError('INVALID_OPTION', message);
 }
 
-// The decorator, without a compiler that knows it.
+// The decorators, without a compiler that knows them.
 Module({})(ShutdownModule);
+Inject(ModuleDrain)(ShutdownModule, undefined, 0);
+Optional()(ShutdownModule, undefined, 0);

@@ -184,6 +184,28 @@ describe('ShutdownModule', () => {
     });
     bus.dispose();
   });
+
+  it.each([
+    ['without forRoot', () => [ShutdownModule], 'allowed: ShutdownModule.forRoot(options)'],
+    [
+      'twice',
+      (bus: ShutdownBus) => [
+        ShutdownModule.forRoot({ bus }),
+        ShutdownModule.forRoot({ bus, livenessPath: '/live' }),
+      ],
+      'allowed: forRoot(options) once',
+    ],
+  ] as const)('imported %s is refused at the start', async (_how, imports, cure) => {
+    const { bus } = openBus();
+    class AppModule {}
+    Module({ imports: [...imports(bus)] })(AppModule);
+    const creating = NestFactory.create(AppModule, { logger: false, abortOnError: false });
+    await expect(creating).rejects.toMatchObject({
+      code: 'INVALID_OPTION',
+      message: expect.stringContaining(cure),
+    });
+    bus.dispose();
+  });
 });
 
 describe('nestShutdown', () => {
