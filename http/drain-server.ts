@@ -90,7 +90,7 @@ function checkServer(server: unknown): asserts server is AnyServer {
   if (!isServer(server))
     throw new ShutdownError(
       'INVALID_OPTION',
-      'drainServer was given no server; allowed: one of node:http, node:https or node:http2',
+      'drainServer was given no server; allowed: one of node:http, node:https or node:http2, in Express and Koa what app.listen(port) returns; Fastify has fastifyShutdown, Nest has ShutdownModule',
     );
   if (drained.has(server))
     throw new ShutdownError(

@@ -19,7 +19,11 @@ export type ProbeListener = (
  */
 export function readinessProbe(bus: ShutdownBus = defaultBus()): ProbeListener {
   const problem = checkBus(bus);
-  if (problem !== undefined) throw new ShutdownError('INVALID_OPTION', `readinessProbe: ${problem}`);
+  if (problem !== undefined)
+    throw new ShutdownError(
+      'INVALID_OPTION',
+      `readinessProbe: ${problem}; a route takes what it returns: readinessProbe()`,
+    );
   return (_request, response) => answerProbe(response as ServerResponse, 'readiness', bus.ready);
 }
 

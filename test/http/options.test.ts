@@ -1,5 +1,8 @@
 import { createServer } from 'node:http';
 import { createServer as createNetServer } from 'node:net';
+import express from 'express';
+import fastify from 'fastify';
+import Koa from 'koa';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DRAIN_DEFAULTS, type DrainOptions, drainServer } from '../../http/index.js';
 import { resolveOptions } from '../../http/options.js';
@@ -89,6 +92,14 @@ describe('drainServer', () => {
     ['a TCP server', createNetServer()],
   ])('refuses %s', (_name, server) => {
     expect(refusal(() => drainServer(server as never, { bus: busOf() }))).toContain('was given no server');
+  });
+
+  it.each([
+    ['Express', express(), 'in Express and Koa what app.listen(port) returns'],
+    ['Koa', new Koa(), 'in Express and Koa what app.listen(port) returns'],
+    ['Fastify', fastify(), 'Fastify has fastifyShutdown'],
+  ])('refuses an application of %s, and says what to give it instead', (_name, app, cure) => {
+    expect(refusal(() => drainServer(app as never, { bus: busOf() }))).toContain(cure);
   });
 
   it('refuses a server that is drained already, until that is disposed', () => {

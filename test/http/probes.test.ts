@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, IncomingMessage } from 'node:http';
 import { connect, createServer as createHttp2Server } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { livenessProbe, readinessProbe } from '../../http/index.js';
 import { RawClient } from './raw-client.js';
@@ -82,6 +82,8 @@ describe('probes as functions', () => {
 
   it('refuse what is no bus', () => {
     expect(() => readinessProbe({} as never)).toThrow('readinessProbe: bus is no bus, allowed: what');
+    // What a router calls it with, that was given the factory instead of the probe.
+    expect(() => readinessProbe(new IncomingMessage(new Socket()) as never)).toThrow('readinessProbe()');
   });
 });
 
