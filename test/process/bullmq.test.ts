@@ -27,7 +27,7 @@ async function openQueue({ connection }: RedisServer = redis): Promise<Job> {
 
 async function startWorker(
   ending: 'drained' | 'plain',
-  manner: 'finishing' | 'endless' | 'deaf',
+  manner: 'finishing' | 'endless' | 'deaf' | 'held',
   { port }: RedisServer = redis,
 ): Promise<Child> {
   const args = [String(port), queue.name, ending, manner];
@@ -82,7 +82,7 @@ describe('SIGTERM to a BullMQ worker with an active job', () => {
 
   it('a worker that waits takes the job before the first one has ended', async () => {
     const job = await openQueue();
-    const first = await startWorker('drained', 'endless');
+    const first = await startWorker('drained', 'held');
     await first.line('progress written');
     const second = await startWorker('drained', 'finishing');
     first.kill('SIGTERM');
@@ -92,6 +92,7 @@ describe('SIGTERM to a BullMQ worker with an active job', () => {
     });
     await second.line(`completed ${job.id}`);
     expect(ended).toBe(false);
+    first.process.stdin?.end();
     second.kill('SIGTERM');
     expect(await Promise.all([first.ended, second.ended])).toMatchObject([{ code: 0 }, { code: 0 }]);
   });
