@@ -3,11 +3,21 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { Controller, Get, type INestApplication, Inject, Module, Req } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type ArgumentsHost,
+  Catch,
+  Controller,
+  Get,
+  type INestApplication,
+  Inject,
+  Module,
+  Req,
+} from '@nestjs/common';
+import { BaseExceptionFilter, NestFactory } from '@nestjs/core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { nestShutdown, SHUTDOWN_BUS, ShutdownModule } from '../../../http/nest.js';
-import { createShutdownBus, ShutdownBus } from '../../../src/index.js';
+import { createShutdownBus, Interrupt, ShutdownBus } from '../../../src/index.js';
 import { type MemoryNotifier, memoryNotifier } from '../../../src/testing/memory-notifier.js';
 import type { LineLogger } from '../../test-bus.js';
 import { gate, openBus, until } from '../service.js';
@@ -41,9 +51,14 @@ function pagesModule({ bus, diary, held }: Pages, imports: unknown[]) {
       bus?.jobs.begin({ type: 'page', payload: { url } });
       return new Promise(() => {});
     }
+    async interrupted(): Promise<void> {
+      diary.push('interrupted page asked for');
+      await bus?.jobs.run({ type: 'page' }, ({ signal }) => sleep(3_600_000, undefined, { signal }));
+    }
   }
   Get('page')(PageController.prototype, 'page', descriptorOf(PageController, 'page'));
   Get('endless')(PageController.prototype, 'endless', descriptorOf(PageController, 'endless'));
+  Get('interrupted')(PageController.prototype, 'interrupted', descriptorOf(PageController, 'interrupted'));
   Req()(PageController.prototype, 'endless', 0);
   Controller()(PageController);
 
@@ -151,6 +166,30 @@ describe('ShutdownModule', () => {
     await bus.simulate(signal);
     expect((await endless).status).toBe(503);
     expect(notifier.received.map(({ data }) => data.payload)).toEqual([{ url: '/endless' }]);
+  });
+
+  it.each([
+    ['leaves a request whose job was interrupted to a drain, with a filter that does so', true, 202],
+    ['twin: without such a filter Nest answers it', false, 500],
+  ])('%s', async (_title, filtered, status) => {
+    class InterruptionFilter extends BaseExceptionFilter {
+      override catch(error: Error, host: ArgumentsHost) {
+        if (!(error.cause instanceof Interrupt)) super.catch(error, host);
+      }
+    }
+    Catch()(InterruptionFilter);
+    const { bus, diary, get } = await openApp({
+      module: false,
+      prepare: (app, bus) => {
+        nestShutdown(app, { bus, answer: { status: 202 } });
+        if (filtered) app.useGlobalFilters(new InterruptionFilter(app.getHttpAdapter()));
+      },
+    });
+    const page = get('/interrupted');
+    await until(() => diary.length === 1);
+    const { jobs } = await bus.simulate(signal);
+    expect((await page).status).toBe(status);
+    expect(jobs).toMatchObject({ incomplete: 1, delivered: 1 });
   });
 
   it('gives the bus to providers, by its token and by its class, also in other modules', async () => {
