@@ -37,7 +37,7 @@ const drained = new WeakSet<AnyServer>();
  * Works on node:http, node:https and node:http2 servers, listening or not yet. Best attached before the server listens: of
  * connections accepted earlier it learns with their next request.
  * @throws {ShutdownError} `INVALID_OPTION` for a bad option, or a server that is none or is drained already;
- * `PHASE_PAST` during a shutdown, `BUS_DISPOSED` after it.
+ * `PHASE_PAST` once a shutdown has begun, `BUS_DISPOSED`.
  */
 export function drainServer(server: AnyServer, options: DrainOptions = {}): DrainedServer {
   checkServer(server);

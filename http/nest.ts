@@ -82,7 +82,7 @@ export interface NestShutdown extends Disposable {
  * release phase; at any other time it closes the application as ever, and takes it off the bus.
  * @param app what `NestFactory.create` or `NestFactory.createApplicationContext` resolves to.
  * @throws {ShutdownError} `INVALID_OPTION` for a bad option, options that belong to `ShutdownModule`, or an application
- * that is none or is attached already; `PHASE_PAST` during a shutdown, `BUS_DISPOSED` after it.
+ * that is none or is attached already; `PHASE_PAST` once a shutdown has begun, `BUS_DISPOSED`.
  */
 export function nestShutdown(app: INestApplicationContext, options: DrainOptions = {}): NestShutdown {
   const host = hostOf(app);
@@ -218,11 +218,17 @@ function override(
   wrap: (original: Method) => Method,
 ): () => void {
   const original: Method = Object.getPrototypeOf(app)[name];
+  let active = true;
   const value = function (this: unknown, ...args: never[]): unknown {
-    return wrap((...own) => original.apply(this, own))(...args);
+    const plain: Method = (...own) => original.apply(this, own);
+    return (active ? wrap(plain) : plain)(...args);
   };
   Object.defineProperty(app, name, { value, configurable: true, writable: true });
-  return () => void Reflect.deleteProperty(app, name);
+  return () => {
+    active = false;
+    // Whoever put something on top of ours still calls it; then it only passes on.
+    if (Object.getOwnPropertyDescriptor(app, name)?.value === value) Reflect.deleteProperty(app, name);
+  };
 }
 
 /** The listeners of `app.enableShutdownHooks()` are the only ones that call a hook by this name. */

@@ -48,7 +48,7 @@ const drained = new WeakSet<object>();
  * Best attached before the worker has jobs: one that was active before is given back as soon as its signal aborts.
  * Tested with BullMQ 6.
  * @throws {ShutdownError} `INVALID_OPTION` for a bad option, or a worker that is none, has no processor or is drained
- * already; `PHASE_PAST` during a shutdown, `BUS_DISPOSED` after it.
+ * already; `PHASE_PAST` once a shutdown has begun, `BUS_DISPOSED`.
  */
 export function drainWorker(worker: QueueWorker, options: DrainWorkerOptions = {}): DrainedWorker {
   checkWorker(worker);

@@ -401,6 +401,27 @@ describe('app.close() of a test', () => {
     await app.close();
     expect(diary.at(-1)).toBe('onApplicationShutdown undefined');
   });
+
+  it('leaves what somebody put on top of its close(), and only passes on below that', async () => {
+    const calls: string[] = [];
+    const { app, bus, diary } = await openApp({
+      prepare: (app) => {
+        const { dispose } = nestShutdown(app);
+        const ours = Object.getOwnPropertyDescriptor(app, 'close')?.value as () => Promise<void>;
+        const value = function (this: unknown) {
+          calls.push('theirs');
+          return ours.call(this);
+        };
+        Object.defineProperty(app, 'close', { value, configurable: true });
+        dispose();
+      },
+    });
+    await bus.simulate(signal);
+    // With ours still at work it would wait for a release phase that knows nothing of the application.
+    await app.close();
+    expect(calls).toEqual(['theirs']);
+    expect(diary.at(-1)).toBe('onApplicationShutdown undefined');
+  });
 });
 
 describe('what nestShutdown refuses', () => {
