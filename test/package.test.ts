@@ -113,6 +113,17 @@ describe('the layers', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('an adapter imports src/ and its own folder, and no backend', () => {
+    const wrong = ['http', 'queues'].flatMap((folder) =>
+      filesIn(folder, /\.ts$/).flatMap((path) =>
+        importsOf(path, /./)
+          .filter((from) => from.startsWith('.') && !/^(\.|\.\.\/src)\/[\w/-]+\.js$/.test(from))
+          .map((from) => `${path}: ${from}`),
+      ),
+    );
+    expect(wrong).toEqual([]);
+  });
+
   it('a backend never imports another one', () => {
     const kinds = ['stdout', 'webhook', 'pubsub', 'sns'];
     const wrong = kinds.flatMap((kind) =>
