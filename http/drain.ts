@@ -211,7 +211,9 @@ export class Drain {
     if (session.closed) return this.#refuseStream(stream);
     const asked = { method: headers[':method'], url: headers[':path'] };
     const record = this.#admit(new StreamExchange(stream, headers), asked, client);
-    return record === undefined || this.requests.run(record, passOn);
+    if (record !== undefined) return this.requests.run(record, passOn);
+    stream.on('error', ignore);
+    return true;
   };
 
   /** @returns the request if the application is to see it; a probe, and what comes too late, is answered here. */
@@ -244,6 +246,7 @@ export class Drain {
   /** Its session was closed: the client is told that nobody has seen this request, and may send it elsewhere. */
   #refuseStream(stream: ServerHttp2Stream): true {
     this.#countUnseen('refused');
+    stream.on('error', ignore);
     stream.close(constants.NGHTTP2_REFUSED_STREAM);
     return true;
   }
@@ -348,3 +351,6 @@ export class Drain {
     this.log.info(`http ${this.label}: ${clients.size} clients connected, ${requests.size} requests open`);
   }
 }
+
+/** For what the application is not shown: its client may leave as it likes, and nobody else listens for the error of that. */
+function ignore(): void {}

@@ -79,8 +79,17 @@ export class StreamExchange implements Exchange {
   }
 
   get response(): ServerResponse {
-    this.#response ??= new Http2ServerResponse(this.carrier);
+    this.#response ??= this.#makeResponse();
     return this.#response as unknown as ServerResponse;
+  }
+
+  /** Without its own trailers: the application may send some, which it can do only once. */
+  #makeResponse(): Http2ServerResponse {
+    const before = this.carrier.listeners('wantTrailers');
+    const response = new Http2ServerResponse(this.carrier);
+    for (const listener of this.carrier.listeners('wantTrailers'))
+      if (!before.includes(listener)) this.carrier.off('wantTrailers', listener as () => void);
+    return response;
   }
 }
 

@@ -2,6 +2,7 @@ import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
   connect,
+  constants,
   createSecureServer,
   createServer,
   type Http2SecureServer,
@@ -15,7 +16,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type DrainedServer, type DrainOptions, drainServer } from '../../http/index.js';
 import type { ShutdownBus, ShutdownBusOptions } from '../../src/index.js';
 import { cert, key } from './certificate.js';
-import { gate, openBus, until } from './service.js';
+import { gate, openBus, uncaughtErrors, until } from './service.js';
 
 type Listener = (request: Http2ServerRequest, response: Http2ServerResponse) => void;
 
@@ -190,6 +191,59 @@ describe.each(['h2c', 'h2'] as const)('HTTP/2 (%s)', (kind) => {
     await until(() => service.bus.jobs.size === 1);
     await service.bus.requestShutdown();
     expect(await reply).toEqual({ status: 202, body: '1 delivered', code: 0 });
+  });
+
+  it('a stream that the application does not see may be broken off by its client', async () => {
+    const service = await open(
+      kind,
+      () => {},
+      { readinessPath: '/readyz', idleLingerMs: 900 },
+      { budgetMs: 1000 },
+    );
+    const session = await service.client();
+    // Without a window no answer leaves before it is broken off.
+    await new Promise<void>((resolve) => session.settings({ initialWindowSize: 0 }, () => resolve()));
+    const breakOff = (path: string) => {
+      const stream = session.request({ ':path': path });
+      stream.once('response', () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
+      return replyOf(stream);
+    };
+    const uncaught = uncaughtErrors();
+    const probe = await breakOff('/readyz');
+    // Keeps the last phase from being over at once.
+    void ask(session);
+    await until(() => service.drained.openRequests.length === 1);
+    const delivering = new Promise<void>((resolve) =>
+      service.bus.on('phase-started', ({ phase }) => void (phase === 'deliver' && resolve())),
+    );
+    const stopped = service.bus.requestShutdown();
+    await delivering;
+    const refused = await breakOff('/late');
+    await stopped;
+    expect([probe.status, refused.status, uncaught()]).toEqual([200, 503, []]);
+  });
+
+  it('trailers of the stream API are sent once, by the application', async () => {
+    const finish = gate();
+    const service = await open(kind, undefined);
+    service.server.on('stream', async (stream) => {
+      stream.respond({ ':status': 200 }, { waitForTrailers: true });
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+      await finish.opened;
+      stream.end('served');
+    });
+    const session = await service.client();
+    const stream = session.request();
+    const trailers = new Promise((resolve) => stream.once('trailers', resolve));
+    const reply = replyOf(stream);
+    await until(() => service.drained.openRequests.length === 1);
+    expect(service.drained.openRequests[0]?.response.headersSent).toBe(true);
+    const stopped = service.bus.requestShutdown();
+    await until(() => !service.server.listening);
+    finish.open();
+    expect(await reply).toEqual({ status: 200, body: 'served', code: 0 });
+    expect(await trailers).toMatchObject({ 'grpc-status': '0' });
+    await stopped;
   });
 
   it('readiness and liveness are answered without the application', async () => {

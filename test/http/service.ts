@@ -98,3 +98,14 @@ export function gate<T = void>(): { readonly opened: Promise<T>; open(value: T):
   });
   return { opened: promise, open };
 }
+
+/** Errors that nobody has caught since this was called, read once. The test runner would tell of them, too, but not in which test. */
+export function uncaughtErrors(): () => readonly Error[] {
+  const errors: Error[] = [];
+  const note = (error: Error) => void errors.push(error);
+  process.on('uncaughtExceptionMonitor', note);
+  return () => {
+    process.off('uncaughtExceptionMonitor', note);
+    return errors;
+  };
+}
