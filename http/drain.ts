@@ -253,13 +253,16 @@ export class Drain {
 
   readonly #upgrade = (request: IncomingMessage, socket: Socket): boolean => {
     const client = this.clients.of(socket);
-    if (this.#leaving || client.endedAt !== undefined) {
-      this.#endWith(client, TRY_AGAIN);
-      return false;
+    if (!this.#leaving && client.endedAt === undefined) {
+      client.upgrade = { request, endsAt: undefined };
+      this.settings.bus.enforceDeadline();
+      return true;
     }
-    client.upgrade = { request, endsAt: undefined };
-    this.settings.bus.enforceDeadline();
-    return true;
+    // Node has taken its own listeners off.
+    socket.on('error', ignore).resume();
+    if (client.endedAt === undefined) this.#endWith(client, TRY_AGAIN);
+    else this.#tooLate(request);
+    return false;
   };
 
   /** The last words on a connection that has no response to say them with. */

@@ -2,7 +2,15 @@ import { get, type IncomingMessage } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { UpgradeContext } from '../../http/index.js';
-import { closeServices, gate, openService, type Service, type ServiceOptions, until } from './service.js';
+import {
+  closeServices,
+  gate,
+  openService,
+  type Service,
+  type ServiceOptions,
+  uncaughtErrors,
+  until,
+} from './service.js';
 
 afterEach(closeServices);
 
@@ -98,6 +106,44 @@ describe('WebSockets', () => {
     expect(late.statuses).toEqual([503]);
     client.terminate();
     await stopped;
+  });
+
+  it('that come after the goodbye may be reset by their clients', async () => {
+    const { service, client } = await openSockets({ bus: { budgetMs: 9000 } });
+    client.pause();
+    const uncaught = uncaughtErrors();
+    const late = Array.from({ length: 10 }, () => service.client());
+    for (const { socket } of late) socket.write('GET / HTTP/1.1\r\n');
+    await until(() => service.drained.connections === 11);
+    const stopped = service.bus.requestShutdown();
+    await until(() => service.drained.counts.upgraded === 1);
+    for (const { socket } of late) {
+      socket.write(`Host: x\r\n${WEBSOCKET}\r\n`, () => socket.resetAndDestroy());
+    }
+    await until(() => service.drained.connections === 1);
+    client.terminate();
+    await stopped;
+    expect(uncaught()).toEqual([]);
+  });
+
+  it.each([
+    ['an upgrade', `GET / HTTP/1.1\r\nHost: x\r\n${WEBSOCKET}\r\n`],
+    ['a CONNECT', 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n'],
+  ])('%s after the last answer never reaches the application', async (_name, head) => {
+    const seen: string[] = [];
+    const service = await openService((_request, response) => {
+      void service.bus.requestShutdown();
+      setImmediate(() => response.end('served'));
+    });
+    for (const event of ['upgrade', 'connect']) service.server.on(event, () => void seen.push(event));
+    const uncaught = uncaughtErrors();
+    const late = service.client({ allowHalfOpen: true }).get('/');
+    await until(() => late.ended);
+    late.socket.write(head);
+    await service.bus.requestShutdown();
+    late.socket.destroy();
+    expect([late.statuses, seen, uncaught()]).toEqual([[200], [], []]);
+    expect(service.drained.counts).toMatchObject({ requests: 2, answered: 1, reset: 1, upgraded: 0 });
   });
 
   it('that come while the service goes on serving are accepted, and told later', async () => {
