@@ -55,12 +55,12 @@ const UNSENT =
 const BODILESS = new Set([204, 304]);
 
 /**
- * Sends the answer as the last one on its connection, unless the application has sent a status line already: then
+ * Sends the answer, as the last one on its connection if it is to be, unless the application has sent a status line already: then
  * nothing happens. From here on whatever the application still writes to this response is dropped without an error.
  * @returns whether it was sent.
  * @throws what Node throws for a header that is not legal; nothing was sent then.
  */
-export function sendAnswer(response: ServerResponse, answer: Answer): boolean {
+export function sendAnswer(response: ServerResponse, answer: Answer, last = true): boolean {
   if (response.headersSent || response.writableEnded || response.destroyed) return false;
   const { status = ANSWER_DEFAULTS.status, headers = {} } = answer;
   const body = BODILESS.has(status) ? undefined : Buffer.from(answer.body ?? ANSWER_DEFAULTS.body, 'utf8');
@@ -71,7 +71,7 @@ export function sendAnswer(response: ServerResponse, answer: Answer): boolean {
   if (body) response.setHeader('Content-Length', body.byteLength);
   response.statusCode = status;
   if (!isHttp2Response(response)) {
-    response.setHeader('Connection', 'close');
+    if (last) response.setHeader('Connection', 'close');
     // Empty, Node takes the standard phrase; the application may have set one that belongs to its own status.
     response.statusMessage = '';
   }

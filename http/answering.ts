@@ -3,6 +3,7 @@ import type { Logger } from '../src/index.js';
 import { type Answer, problemOf, REQUEST_TIMEOUT, sendAnswer, TRY_AGAIN } from './answer.js';
 import type { TrackedRequest } from './open-requests.js';
 import type { DrainSettings } from './options.js';
+import { isLastOfConnection } from './pipeline.js';
 
 /** Answers requests that cannot be finished, each on its own: what goes wrong with one stops no other. */
 export class Answering {
@@ -42,7 +43,7 @@ export class Answering {
     record.refused = true;
     try {
       // When nothing can be sent any more, the application's answer is on its way and is the one that counts.
-      if (!sendAnswer(record.response, answer)) record.refused = false;
+      if (!sendAnswer(record.response, answer, isLastOfConnection(record))) record.refused = false;
     } catch (error) {
       this.#log.warn(`a request could not be answered: ${messageOf(error)}`);
       record.response.destroy();
@@ -71,7 +72,7 @@ export class Answering {
 
   #send(record: TrackedRequest, answer: Answer): void {
     try {
-      sendAnswer(record.response, answer);
+      sendAnswer(record.response, answer, isLastOfConnection(record));
     } catch (error) {
       this.#log.warn(`the chosen answer could not be sent to ${nameOf(record)}: ${messageOf(error)}`);
       this.refuse(record);

@@ -24,6 +24,7 @@ import { interceptRequests, type PassOn } from './intercept.js';
 import { OpenRequests, type RequestEnding, type TrackedRequest } from './open-requests.js';
 import type { DrainSettings } from './options.js';
 import { ParkedRequests } from './parked.js';
+import { closeConnectionAfter } from './pipeline.js';
 import { type Asked, answerProbe, probeOf } from './probes.js';
 import { watchSessions } from './sessions.js';
 import { sayGoodbye } from './upgrades.js';
@@ -189,7 +190,10 @@ export class Drain {
     if (client.endedAt !== undefined) return this.#tooLate(request);
     const record = this.#admit(new PairExchange(request, response), request, client);
     if (record === undefined) return true;
-    if (this.#stage !== 'serving') response.setHeader('Connection', 'close');
+    if (this.#stage !== 'serving' && !closeConnectionAfter(record)) {
+      this.requests.end(record, 'reset');
+      return true;
+    }
     const handOn = () => passOn(event, request, response);
     if (!this.parked.open) return this.requests.run(record, handOn);
     this.parked.park(() => {
@@ -282,10 +286,13 @@ export class Drain {
     this.#endWith(client, REQUEST_TIMEOUT);
   }
 
-  /** Our side was ended already. The client is told by a closed connection that nobody has seen this request. */
-  #tooLate({ socket }: IncomingMessage): true {
+  /**
+   * Our side was ended already: its client finds the end instead of an answer, and knows that nobody has seen this request. What it sends
+   * is read on and discarded; closed under it, the connection would be reset, and the reset overtakes an answer that is still leaving.
+   */
+  #tooLate(request: IncomingMessage): true {
     this.#countUnseen('reset');
-    socket.destroy();
+    request.resume();
     return true;
   }
 
@@ -345,12 +352,7 @@ export class Drain {
     tally.requestsAtStop = requests.size;
     tally.requests = requests.size;
     clients.beginEnding();
-    for (const { client, exchange } of requests) {
-      if (client.session) continue;
-      const { response } = exchange;
-      // Sent without it, the connection goes idle afterwards and lingers like any other.
-      if (!response.headersSent) response.setHeader('Connection', 'close');
-    }
+    for (const record of requests) if (!record.client.session) closeConnectionAfter(record);
     this.log.info(`http ${this.label}: ${clients.size} clients connected, ${requests.size} requests open`);
   }
 }

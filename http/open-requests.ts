@@ -171,7 +171,9 @@ export class OpenRequests implements Iterable<TrackedRequest> {
   /** Ends requests whose connection is gone; pipelined ones get no `close` of their own. */
   abandon(client: Client): void {
     if (client.requests === 0) return;
-    for (const record of this) if (record.client === client) this.end(record, 'left');
+    // Ended by us, it took what was pipelined behind the last answer with it.
+    const ending = client.endedAt === undefined ? 'left' : 'reset';
+    for (const record of this) if (record.client === client) this.end(record, ending);
   }
 
   /** Ends a request, once; later calls have no effect. */
