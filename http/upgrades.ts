@@ -52,7 +52,12 @@ export function sayGoodbye(
   const { request } = upgrade;
   if (farewell === undefined) {
     upgrade.endsAt = clock.now() + FAREWELL_MS;
-    if (request.headers.upgrade?.toLowerCase() === 'websocket') closeWebSocket(socket);
+    try {
+      if (request.headers.upgrade?.toLowerCase() === 'websocket') closeWebSocket(socket);
+    } catch (error) {
+      upgrade.endsAt = clock.now();
+      log.warn(`a WebSocket could not be closed: ${messageOf(error)}`);
+    }
     return;
   }
   upgrade.endsAt = Number.POSITIVE_INFINITY;

@@ -84,6 +84,33 @@ describe('WebSockets', () => {
     expect(service.drained.counts.upgraded).toBe(1);
   });
 
+  it('that cannot be closed are ended and logged, and cost nobody else the drain', async () => {
+    const finish = gate();
+    const service = await openService(async (_request, response) => {
+      await finish.opened;
+      response.end('served');
+    });
+    service.server.on('upgrade', (_request, socket) => {
+      const broken = {
+        close: () => {
+          throw new Error('not open');
+        },
+      };
+      Object.assign(socket, { [Symbol('websocket')]: broken });
+      socket.write(SWITCHED);
+    });
+    const [upgraded, reader] = [service.client(), service.client().get('/')];
+    upgraded.socket.write(`GET / HTTP/1.1\r\nHost: x\r\n${WEBSOCKET}\r\n`);
+    await upgraded.until('101');
+    await until(() => service.drained.openRequests.length === 1);
+    const stopped = service.bus.requestShutdown();
+    await upgraded.closed;
+    finish.open();
+    const report = await stopped;
+    expect([reader.statuses, report.exitCode]).toEqual([[200], 0]);
+    expect(service.log.lines.join('\n')).toContain('a WebSocket could not be closed: not open');
+  });
+
   it('whose peer does not answer are gone after 2 s', async () => {
     const { service, client } = await openSockets({ bus: { budgetMs: 9000 } });
     client.pause();
