@@ -197,8 +197,8 @@ export class Drain {
     const handOn = () => passOn(event, request, response);
     if (!this.parked.open) return this.requests.run(record, handOn);
     this.parked.park(() => {
-      // Its client may have left meanwhile.
-      if (this.requests.of(response)) this.requests.run(record, handOn);
+      // Its client may have left meanwhile, or been told to try again: the drain was cut short.
+      if (this.requests.of(response) && !record.answering) this.requests.run(record, handOn);
     });
     return true;
   };

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ParkedRequests } from '../../http/parked.js';
 import { createFakeClock, type FakeClock } from '../../src/testing/fake-clock.js';
-import { closeServices, openService, until } from './service.js';
+import { closeServices, gate, openService, until } from './service.js';
 
 afterEach(closeServices);
 
@@ -129,5 +129,29 @@ describe('a request on a busy server', () => {
     await stopped;
     expect(seen).toBe(1);
     expect(drained.counts).toMatchObject({ left: 1 });
+  });
+
+  it('that is answered while it is parked, by SIGQUIT, never reaches the application', async () => {
+    const answer = gate();
+    let seen = 0;
+    const { bus, client, drained, host } = await openService(
+      (_request, response) => {
+        seen += 1;
+        response.end('served');
+      },
+      { drain: { answer: () => answer.opened.then(() => ({ status: 202 })) } },
+    );
+    await client().get('/').until('served');
+    const stopped = bus.requestShutdown();
+    const late = client().get('/');
+    await until(() => drained.openRequests.length === 1);
+    host.kill('SIGQUIT');
+    // The drain's own end passes on what is parked.
+    await turns(20);
+    answer.open();
+    await stopped;
+    await late.closed;
+    expect([seen, late.statuses]).toEqual([1, [202]]);
+    expect(drained.counts).toMatchObject({ requests: 1, answered: 1 });
   });
 });
