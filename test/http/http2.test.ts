@@ -232,6 +232,7 @@ describe.each(['h2c', 'h2'] as const)('HTTP/2 (%s)', (kind) => {
       await finish.opened;
       stream.end('served');
     });
+    const uncaught = uncaughtErrors();
     const session = await service.client();
     const stream = session.request();
     const trailers = new Promise((resolve) => stream.once('trailers', resolve));
@@ -244,6 +245,7 @@ describe.each(['h2c', 'h2'] as const)('HTTP/2 (%s)', (kind) => {
     expect(await reply).toEqual({ status: 200, body: 'served', code: 0 });
     expect(await trailers).toMatchObject({ 'grpc-status': '0' });
     await stopped;
+    expect(uncaught()).toEqual([]);
   });
 
   it('readiness and liveness are answered without the application', async () => {
