@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { jobs } from 'shutdown-bus';
+import { Interrupt, jobs } from 'shutdown-bus';
 import { drainServer } from 'shutdown-bus/http';
 
 const server = createServer(async (request, response) => {
@@ -19,7 +19,7 @@ const server = createServer(async (request, response) => {
     response.end('rendered\n');
   } catch (error) {
     // Interrupted by the shutdown: leave the response alone, drainServer answers.
-    if (!(error instanceof Error && error.name === 'AbortError')) response.writeHead(500).end();
+    if (!Interrupt.isCauseOf(error)) response.writeHead(500).end();
   }
 });
 

@@ -27,7 +27,7 @@ app.get('/pages/:ms', async (request, reply) => {
     job.complete();
     return 'rendered\n';
   } catch (error) {
-    if (!(job.signal.reason instanceof Interrupt)) throw error;
+    if (!Interrupt.isCauseOf(error)) throw error;
     // Interrupted by the shutdown: leave the response alone, the drain answers.
     return reply.hijack();
   }

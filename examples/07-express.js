@@ -29,7 +29,7 @@ app.post('/invoices', async (request, response) => {
 app.use(
   /** @type {import('express').ErrorRequestHandler} */ (error, _request, _response, next) => {
     // drainServer answers, when the job was reported.
-    if (!(error instanceof Interrupt)) next(error);
+    if (!Interrupt.isCauseOf(error)) next(error);
   },
 );
 

@@ -15,7 +15,7 @@ app.use(async (ctx, next) => {
   try {
     await next();
   } catch (error) {
-    if (!(error instanceof Interrupt)) throw error;
+    if (!Interrupt.isCauseOf(error)) throw error;
     // drainServer answers, when the job was reported.
     ctx.respond = false;
   }

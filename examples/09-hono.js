@@ -34,7 +34,7 @@ app.get('/render', (c) =>
 
 app.onError((error, c) => {
   // drainServer answers, when the job was reported: whatever Hono is given here, it must not send it.
-  if (error instanceof Interrupt) return RESPONSE_ALREADY_SENT;
+  if (Interrupt.isCauseOf(error)) return RESPONSE_ALREADY_SENT;
   return c.text('failed\n', 500);
 });
 

@@ -1,6 +1,7 @@
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Clock } from '../src/clock.js';
+import { type Answer, bareAnswer } from './answer.js';
 import type { AnyServer } from './any-server.js';
 import type { Upgrade } from './upgrades.js';
 
@@ -119,6 +120,12 @@ export class Clients {
     client.socket.end();
     // Without a reader the client's own end would never be seen.
     if (client.socket.readableFlowing === false) client.socket.resume();
+  }
+
+  /** The last words on a connection that has no response to say them with. */
+  endWith(client: Client, answer: Answer): void {
+    client.socket.write(bareAnswer(answer));
+    this.end(client);
   }
 
   /** Closes a connection whatever is open on it. */

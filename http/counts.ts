@@ -51,6 +51,12 @@ export class Tally {
     this.#endings[ending] += 1;
   }
 
+  /** Notes a request that the application has not seen. */
+  unseen(ending: RequestEnding): void {
+    this.requests += 1;
+    this.ended(ending);
+  }
+
   /** The numbers as of now. */
   snapshot(accepted: number): DrainCounts {
     const { openAtStop, requestsAtStop, requests, upgraded, backlogAtStart, backlogAtEnd, endedBy } = this;

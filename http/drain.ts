@@ -1,31 +1,22 @@
-import { Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import {
-  constants,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type IncomingHttpHeaders,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from 'node:http2';
-import { Server as NetServer, type Socket } from 'node:net';
+import { Server as HttpServer } from 'node:http';
+import { Server as NetServer } from 'node:net';
 import { sleep } from '../src/clock.js';
 import type { JobDelivery, JobView, Logger, ShutdownEvents } from '../src/index.js';
 import { createInstanceLogger } from '../src/logger.js';
 import { ownCode } from '../src/own-code.js';
-import { type Answer, bareAnswer, REQUEST_TIMEOUT, TRY_AGAIN } from './answer.js';
+import { REQUEST_TIMEOUT } from './answer.js';
 import { Answering } from './answering.js';
 import { type AnyServer, isHttp2 } from './any-server.js';
 import { type Client, Clients, isHalfRead } from './clients.js';
 import { type DrainCounts, Tally } from './counts.js';
 import { endEventStream, isSubscription } from './event-streams.js';
-import { type Exchange, isHttp2Response, PairExchange, StreamExchange } from './exchange.js';
 import { holdClose } from './hold-close.js';
-import { interceptRequests, type PassOn } from './intercept.js';
+import { interceptRequests } from './intercept.js';
 import { OpenRequests, type RequestEnding, type TrackedRequest } from './open-requests.js';
 import type { DrainSettings } from './options.js';
 import { ParkedRequests } from './parked.js';
 import { closeConnectionAfter } from './pipeline.js';
-import { type Asked, answerProbe, probeOf } from './probes.js';
+import { Reception } from './reception.js';
 import { watchSessions } from './sessions.js';
 import { sayGoodbye } from './upgrades.js';
 
@@ -50,14 +41,14 @@ export class Drain {
   readonly log: Logger;
   /** When the trigger came, on the clock. */
   stoppedAt = 0;
+  stage: Stage = 'serving';
+  /** Upgraded connections were told to go: nobody upgrades any more. */
+  leaving = false;
   /** Whether the drain phase had its time; not so in a quick shutdown. */
   drained = false;
-  #stage: Stage = 'serving';
   #acceptedBefore = 0;
   /** The listener and every connection are closed, those from before this was made included. */
   #serverClosed = false;
-  /** Upgraded connections were told to go. */
-  #leaving = false;
   /** Connections may exist that nobody told us of. */
   readonly #attachedLate: boolean;
   readonly #undo: (() => void)[] = [];
@@ -80,11 +71,7 @@ export class Drain {
     this.answering = new Answering(settings.answer, this.log);
     this.#attachedLate = server.listening;
     this.#undo.push(
-      interceptRequests(server, {
-        request: this.#enter,
-        stream: this.#enterStream,
-        upgrade: this.#upgrade,
-      }),
+      interceptRequests(server, new Reception(this)),
       watchSessions(server, this.clients),
       () => this.clients.dispose(),
       this.#watchServer(),
@@ -101,7 +88,7 @@ export class Drain {
   }
 
   get counts(): DrainCounts {
-    const accepted = this.#stage === 'serving' ? 0 : this.clients.accepted - this.#acceptedBefore;
+    const accepted = this.stage === 'serving' ? 0 : this.clients.accepted - this.#acceptedBefore;
     return this.tally.snapshot(accepted);
   }
 
@@ -132,7 +119,7 @@ export class Drain {
   /** Tells upgraded connections to go, and event streams, whose clients come back by themselves; from here on nobody upgrades. */
   sayGoodbye(signal: AbortSignal): void {
     const { clock } = this.settings.bus.config;
-    this.#leaving = true;
+    this.leaving = true;
     for (const client of this.clients) {
       const { socket, upgrade } = client;
       if (upgrade === undefined || upgrade.endsAt !== undefined) continue;
@@ -165,7 +152,7 @@ export class Drain {
       this.requests.end(record, record.finished ? whole : 'reset');
     }
     for (const client of [...this.clients]) {
-      if (client.endedAt === undefined && isHalfRead(client)) this.#countUnseen('reset');
+      if (client.endedAt === undefined && isHalfRead(client)) this.tally.unseen('reset');
       this.clients.destroy(client);
     }
     if (this.#attachedLate && !isHttp2(this.server))
@@ -177,129 +164,15 @@ export class Drain {
     for (const undo of this.#undo.splice(0)) undo();
   }
 
-  readonly #enter = (
-    event: string,
-    request: IncomingMessage,
-    response: ServerResponse,
-    passOn: PassOn,
-  ): boolean => {
-    if (isHttp2Response(response)) return this.#enterPair(event, request, response, passOn);
-    // The application may emit it again, after checkContinue say.
-    if (this.requests.of(response)) return passOn(event, request, response);
-    const client = this.clients.of(request.socket);
-    if (client.endedAt !== undefined) return this.#tooLate(request);
-    const record = this.#admit(new PairExchange(request, response), request, client);
-    if (record === undefined) return true;
-    if (this.#stage !== 'serving' && !closeConnectionAfter(record)) {
-      this.requests.end(record, 'reset');
-      return true;
-    }
-    const handOn = () => passOn(event, request, response);
-    if (!this.parked.open) return this.requests.run(record, handOn);
-    this.parked.park(() => {
-      // Its client may have left meanwhile, or been told to try again: the drain was cut short.
-      if (this.requests.of(response) && !record.answering) this.requests.run(record, handOn);
-    });
-    return true;
-  };
-
-  readonly #enterStream = (
-    stream: ServerHttp2Stream,
-    headers: IncomingHttpHeaders,
-    passOn: () => boolean,
-  ): boolean => {
-    const { session } = stream;
-    if (session?.socket === undefined) return passOn();
-    const client = this.clients.of(session.socket as Socket);
-    client.session ??= session as ServerHttp2Session;
-    if (session.closed) return this.#refuseStream(stream);
-    const asked = { method: headers[':method'], url: headers[':path'] };
-    const record = this.#admit(new StreamExchange(stream, headers), asked, client);
-    if (record !== undefined) return this.requests.run(record, passOn);
-    stream.on('error', ignore);
-    return true;
-  };
-
-  /** @returns the request if the application is to see it; a probe, and what comes too late, is answered here. */
-  #admit(exchange: Exchange, asked: Asked, client: Client): TrackedRequest | undefined {
-    const { readinessPath, livenessPath, bus } = this.settings;
-    const probe = probeOf(asked, readinessPath, livenessPath);
-    if (probe !== undefined) {
-      this.clients.rested(client);
-      answerProbe(exchange.response, probe, bus.ready);
-      return undefined;
-    }
-    const record = this.requests.begin(exchange, client);
-    if (this.#stage === 'serving') return record;
-    this.tally.requests += 1;
-    bus.enforceDeadline();
-    if (this.#stage !== 'delivering') return record;
-    this.answering.refuse(record);
-    return undefined;
-  }
-
-  /** The same stream as a request and a response, for an application that works with those. */
-  #enterPair(event: string, request: IncomingMessage, response: ServerResponse, passOn: PassOn): boolean {
-    const { stream } = response as unknown as Http2ServerResponse;
-    const exchange = this.requests.of(stream)?.exchange;
-    if (exchange instanceof StreamExchange)
-      exchange.adopt(request as unknown as Http2ServerRequest, response as unknown as Http2ServerResponse);
-    return passOn(event, request, response);
-  }
-
-  /** Its session was closed: the client is told that nobody has seen this request, and may send it elsewhere. */
-  #refuseStream(stream: ServerHttp2Stream): true {
-    this.#countUnseen('refused');
-    stream.on('error', ignore);
-    stream.close(constants.NGHTTP2_REFUSED_STREAM);
-    return true;
-  }
-
-  readonly #upgrade = (request: IncomingMessage, socket: Socket): boolean => {
-    const client = this.clients.of(socket);
-    if (!this.#leaving && client.endedAt === undefined) {
-      client.upgrade = { request, endsAt: undefined };
-      this.settings.bus.enforceDeadline();
-      return true;
-    }
-    // Node has taken its own listeners off.
-    socket.on('error', ignore).resume();
-    if (client.endedAt === undefined) this.#endWith(client, TRY_AGAIN);
-    else this.#tooLate(request);
-    return false;
-  };
-
-  /** The last words on a connection that has no response to say them with. */
-  #endWith(client: Client, answer: Answer): void {
-    client.socket.write(bareAnswer(answer));
-    this.clients.end(client);
-  }
-
   /** Time is up for a request of which only the beginning has come. */
   #refusePart(client: Client): void {
     if (client.handshaking) {
-      this.#countUnseen('reset');
+      this.tally.unseen('reset');
       this.clients.close(client);
       return;
     }
-    this.#countUnseen('refused');
-    this.#endWith(client, REQUEST_TIMEOUT);
-  }
-
-  /**
-   * Our side was ended already: its client finds the end instead of an answer, and knows that nobody has seen this request. What it sends
-   * is read on and discarded; closed under it, the connection would be reset, and the reset overtakes an answer that is still leaving.
-   */
-  #tooLate(request: IncomingMessage): true {
-    this.#countUnseen('reset');
-    request.resume();
-    return true;
-  }
-
-  /** A request that the application has not seen. */
-  #countUnseen(ending: RequestEnding): void {
-    this.tally.requests += 1;
-    this.tally.ended(ending);
+    this.tally.unseen('refused');
+    this.clients.endWith(client, REQUEST_TIMEOUT);
   }
 
   #ended({ client, exchange }: TrackedRequest, ending: RequestEnding): void {
@@ -307,7 +180,7 @@ export class Drain {
     // Answered before its body had arrived: the rest of that is no beginning of a next one.
     if (!client.session && !exchange.request.complete)
       exchange.request.once('end', () => this.clients.rested(client));
-    if (this.#stage === 'serving') return;
+    if (this.stage === 'serving') return;
     this.tally.ended(ending);
     if (this.requests.size === 0) this.#wake?.();
   }
@@ -327,11 +200,11 @@ export class Drain {
     const finished = (job: JobView) => this.requests.release(job);
     const delivered = ({ envelope, outcome }: JobDelivery) => {
       const record = this.requests.reported(envelope.subject, outcome);
-      if (record?.reported && this.#stage === 'delivering') this.answering.answer(record);
+      if (record?.reported && this.stage === 'delivering') this.answering.answer(record);
     };
     const stopping = () => this.#stop();
     const phaseStarted = ({ phase }: ShutdownEvents['phase-started'][0]) => {
-      if (phase === 'deliver') this.#stage = 'delivering';
+      if (phase === 'deliver') this.stage = 'delivering';
     };
     for (const observer of [begun, finished, delivered, stopping, phaseStarted]) ownCode(observer);
     bus.on('job-begun', begun).on('job-finished', finished).on('delivery', delivered);
@@ -344,7 +217,7 @@ export class Drain {
 
   #stop(): void {
     const { tally, clients, requests } = this;
-    this.#stage = 'closing';
+    this.stage = 'closing';
     this.#letGo = holdClose(this.server);
     this.stoppedAt = this.settings.bus.config.clock.now();
     this.#acceptedBefore = clients.accepted;
@@ -356,6 +229,3 @@ export class Drain {
     this.log.info(`http ${this.label}: ${clients.size} clients connected, ${requests.size} requests open`);
   }
 }
-
-/** For what the application is not shown: its client may leave as it likes, and nobody else listens for the error of that. */
-function ignore(): void {}

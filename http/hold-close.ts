@@ -1,7 +1,7 @@
+import type { Server } from 'node:http';
 import { Server as NetServer } from 'node:net';
-import type { AnyServer } from './any-server.js';
-
-type Method = (this: unknown, ...args: unknown[]) => unknown;
+import { replaceMethod } from '../src/replace-method.js';
+import { type AnyServer, isHttp2 } from './any-server.js';
 
 /**
  * Keeps a server from being closed under its drain: by a framework's own `close`, by another signal handler. Until it is undone
@@ -15,39 +15,23 @@ type Method = (this: unknown, ...args: unknown[]) => unknown;
  */
 export function holdClose(server: AnyServer): () => void {
   let closing = false;
-  const undo = [
-    replace(server, 'close', (callback) => {
-      if (server.listening) {
-        closing = true;
-        if (typeof callback === 'function') (server as NetServer).once('close', callback as () => void);
-      } else NetServer.prototype.close.call(server, callback as () => void);
-      return server;
-    }),
-    replace(server, 'closeIdleConnections', () => undefined),
-    replace(server, 'closeAllConnections', () => undefined),
-  ];
+  const close = (callback?: (error?: Error) => void) => {
+    if (server.listening) {
+      closing = true;
+      if (typeof callback === 'function') (server as NetServer).once('close', callback);
+    } else NetServer.prototype.close.call(server, callback);
+    return server as Server;
+  };
+  const undo = [replaceMethod(server as Server, 'close', () => close)];
+  // HTTP/2 servers have none of these.
+  if (!isHttp2(server)) {
+    undo.push(replaceMethod(server, 'closeIdleConnections', () => nothing));
+    undo.push(replaceMethod(server, 'closeAllConnections', () => nothing));
+  }
   return () => {
     for (const restore of undo.splice(0)) restore();
     if (closing && server.listening) server.close();
   };
 }
 
-/** Puts a method over one that the server has. @returns its undo. */
-function replace(server: AnyServer, name: string, method: Method): () => void {
-  const target = server as unknown as Record<string, Method | undefined>;
-  const original = target[name];
-  if (original === undefined) return () => undefined;
-  const own = Object.hasOwn(server, name);
-  let active = true;
-  const replacement: Method = function (...args) {
-    return (active ? method : original).apply(this, args);
-  };
-  target[name] = replacement;
-  return () => {
-    active = false;
-    // Whoever put something on top of ours still calls it; then it only passes on.
-    if (target[name] !== replacement) return;
-    if (own) target[name] = original;
-    else delete target[name];
-  };
-}
+function nothing(): void {}

@@ -2,15 +2,10 @@ import { sleep } from '../src/clock.js';
 import { messageOf } from '../src/errors.js';
 import type { ShutdownBus, ShutdownContext } from '../src/index.js';
 import { createInstanceLogger } from '../src/logger.js';
+import { replaceMethod } from '../src/replace-method.js';
 import { ActiveJob, type JobHost, MovedToWait } from './active-job.js';
 import { emptyTally, type WorkerCounts } from './counts.js';
-import {
-  type CallProcessor,
-  type ProcessJob,
-  type QueueJob,
-  replaceMethod,
-  type WorkerParts,
-} from './worker.js';
+import type { CallProcessor, ProcessJob, QueueJob, WorkerParts } from './worker.js';
 
 /** A Redis that has not answered for so long is not waited for any more, in milliseconds. */
 const ANSWER_MS = 1000;

@@ -48,29 +48,3 @@ export function isWorker(value: unknown): value is WorkerParts {
   const worker = value as Partial<WorkerParts> | undefined | null;
   return typeof worker?.name === 'string' && METHODS.every((method) => typeof worker[method] === 'function');
 }
-
-/**
- * Puts something in front of a method of one object.
- * @returns its undo.
- */
-export function replaceMethod<T extends object, K extends keyof T>(
-  target: T,
-  name: K,
-  wrap: (original: T[K]) => T[K],
-): () => void {
-  type Method = (...args: unknown[]) => unknown;
-  const own = Object.hasOwn(target, name);
-  const original = target[name];
-  const plain = (original as Method).bind(target);
-  const wrapped = wrap(plain as T[K]) as Method;
-  let active = true;
-  const replacement = ((...args) => (active ? wrapped : plain)(...args)) as T[K] & Method;
-  target[name] = replacement;
-  return () => {
-    active = false;
-    // Whoever put something on top of ours still calls it; then it only passes on.
-    if (target[name] !== replacement) return;
-    if (own) target[name] = original;
-    else delete target[name];
-  };
-}

@@ -17,6 +17,24 @@ export class Interrupt extends Error {
     this.signal = signal;
     this.signum = signalNumber(signal);
   }
+
+  /**
+   * Whether an error comes from an interruption: is one, or has one in its chain of causes. Node's timers, streams and
+   * `fetch` throw an AbortError with the interruption as its `cause`.
+   */
+  static isCauseOf(error: unknown): boolean {
+    return chainOf(error).some((link) => link instanceof Interrupt);
+  }
+}
+
+const MOST_CAUSES = 16;
+
+/** An error, its cause, the cause of that, and so on. */
+function chainOf(error: unknown): readonly Error[] {
+  const chain: Error[] = [];
+  for (let link = error; link instanceof Error && chain.length < MOST_CAUSES; link = link.cause)
+    chain.push(link);
+  return chain;
 }
 
 type Receiver = (interrupt: Interrupt) => void;
@@ -92,8 +110,5 @@ export async function guard<T>(
 
 /** Whether an error, or anything in its chain of causes, is an interrupt of this package or a plain AbortError. */
 export function isInterruption(error: unknown): boolean {
-  for (let link = error, depth = 0; link instanceof Error && depth < 16; link = link.cause, depth++) {
-    if (link instanceof Interrupt || link.name === 'AbortError') return true;
-  }
-  return false;
+  return chainOf(error).some((link) => link instanceof Interrupt || link.name === 'AbortError');
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { GracefulExit, guard, Interrupt } from '../../src/index.js';
 import { never } from '../test-bus.js';
@@ -7,6 +8,33 @@ const raise = (signal: NodeJS.Signals) => process.emit(signal, signal);
 
 afterEach(() => {
   for (const signal of ['SIGABRT', 'SIGINT', 'SIGUSR2'] as const) process.removeAllListeners(signal);
+});
+
+describe('Interrupt.isCauseOf', () => {
+  it('C08: tells an interruption, also behind the AbortError that Node throws for it', async () => {
+    const controller = new AbortController();
+    const waiting = sleep(60_000, undefined, { signal: controller.signal });
+    controller.abort(new GracefulExit());
+    const error = await waiting.catch((caught: unknown) => caught);
+    expect((error as Error).name).toBe('AbortError');
+    expect(Interrupt.isCauseOf(error)).toBe(true);
+    expect(Interrupt.isCauseOf(new Interrupt())).toBe(true);
+  });
+
+  it('tells it from an abort that somebody else has asked for, and from what is no error', () => {
+    const { signal } = new AbortController();
+    const circular = new Error('on purpose');
+    circular.cause = circular;
+    const others = [
+      AbortSignal.abort().reason,
+      new Error('x', { cause: 'y' }),
+      circular,
+      signal,
+      null,
+      undefined,
+    ];
+    expect(others.map((other) => Interrupt.isCauseOf(other))).toEqual(others.map(() => false));
+  });
 });
 
 describe('GracefulExit and guard', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { replaceMethod } from '../../queues/worker.js';
+import { replaceMethod } from '../src/replace-method.js';
 
 const shout = (target: { say(word: string): string }) =>
   replaceMethod(target, 'say', (say) => (word) => say(word.toUpperCase()));
@@ -18,6 +18,16 @@ describe('replaceMethod', () => {
     undo();
     expect(speaker.say('hello')).toBe('Speaker: hello');
     expect(Object.hasOwn(speaker, 'say')).toBe(false);
+  });
+
+  it('hears of a class that is patched later', () => {
+    class Patched extends Speaker {}
+    const speaker = new Patched();
+    const undo = shout(speaker);
+    Patched.prototype.say = (word) => `patched: ${word}`;
+    expect(speaker.say('hello')).toBe('patched: HELLO');
+    undo();
+    expect(speaker.say('hello')).toBe('patched: hello');
   });
 
   it('gives back a method that the object has of its own', () => {

@@ -1,0 +1,140 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  constants,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import type { Socket } from 'node:net';
+import { TRY_AGAIN } from './answer.js';
+import type { Client } from './clients.js';
+import type { Drain } from './drain.js';
+import { type Exchange, isHttp2Response, PairExchange, StreamExchange } from './exchange.js';
+import type { Gatekeeper, PassOn } from './intercept.js';
+import type { TrackedRequest } from './open-requests.js';
+import { closeConnectionAfter } from './pipeline.js';
+import { type Asked, answerProbe, probeOf } from './probes.js';
+
+/**
+ * What becomes of everything that comes in, by where the drain stands.
+ *
+ * ```
+ * a probe                                  answered here
+ * serving                                  passed on to the application
+ * closing                                  passed on; its answer is the last one on its connection
+ * closing, the listener just about to      parked, then passed on
+ * delivering                               told 503 and Retry-After
+ * on a connection we have ended            read and discarded; HTTP/2 refuses the stream
+ * ```
+ */
+export class Reception implements Gatekeeper {
+  readonly #drain: Drain;
+
+  constructor(drain: Drain) {
+    this.#drain = drain;
+  }
+
+  request(event: string, request: IncomingMessage, response: ServerResponse, passOn: PassOn): boolean {
+    const { requests, clients, parked, stage } = this.#drain;
+    // Made up by a test say: on no connection that could be drained.
+    if (!request.socket) return passOn(event, request, response);
+    if (isHttp2Response(response)) return this.#streamPair(event, request, response, passOn);
+    // The application may emit it again, after checkContinue say.
+    if (requests.of(response)) return passOn(event, request, response);
+    const client = clients.of(request.socket);
+    if (client.endedAt !== undefined) return this.#tooLate(request);
+    const record = this.#admit(new PairExchange(request, response), request, client);
+    if (record === undefined) return true;
+    if (stage !== 'serving' && !closeConnectionAfter(record)) {
+      requests.end(record, 'reset');
+      return true;
+    }
+    const handOn = () => passOn(event, request, response);
+    if (!parked.open) return requests.run(record, handOn);
+    parked.park(() => {
+      // Its client may have left meanwhile, or been told to try again: the drain was cut short.
+      if (requests.of(response) && !record.answering) requests.run(record, handOn);
+    });
+    return true;
+  }
+
+  stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, passOn: () => boolean): boolean {
+    const { requests, clients } = this.#drain;
+    const { session } = stream;
+    if (session?.socket === undefined) return passOn();
+    const client = clients.of(session.socket as Socket);
+    client.session ??= session as ServerHttp2Session;
+    if (session.closed) return this.#refuseStream(stream);
+    const asked = { method: headers[':method'], url: headers[':path'] };
+    const record = this.#admit(new StreamExchange(stream, headers), asked, client);
+    if (record !== undefined) return requests.run(record, passOn);
+    stream.on('error', ignore);
+    return true;
+  }
+
+  upgrade(request: IncomingMessage, socket: Socket): boolean {
+    const { clients, leaving, settings } = this.#drain;
+    const client = clients.of(socket);
+    if (!leaving && client.endedAt === undefined) {
+      client.upgrade = { request, endsAt: undefined };
+      settings.bus.enforceDeadline();
+      return true;
+    }
+    // Node has taken its own listeners off.
+    socket.on('error', ignore).resume();
+    if (client.endedAt === undefined) clients.endWith(client, TRY_AGAIN);
+    else this.#tooLate(request);
+    return false;
+  }
+
+  /** @returns the request if the application is to see it; a probe, and what comes too late, is answered here. */
+  #admit(exchange: Exchange, asked: Asked, client: Client): TrackedRequest | undefined {
+    const { settings, stage, clients, requests, tally, answering } = this.#drain;
+    const { readinessPath, livenessPath, bus } = settings;
+    const probe = probeOf(asked, readinessPath, livenessPath);
+    if (probe !== undefined) {
+      clients.rested(client);
+      answerProbe(exchange.response, probe, bus.ready);
+      return undefined;
+    }
+    const record = requests.begin(exchange, client);
+    if (stage === 'serving') return record;
+    tally.requests += 1;
+    bus.enforceDeadline();
+    if (stage !== 'delivering') return record;
+    answering.refuse(record);
+    return undefined;
+  }
+
+  /** A stream that was let in already, as a request and a response, for an application that works with those. */
+  #streamPair(event: string, request: IncomingMessage, response: ServerResponse, passOn: PassOn): boolean {
+    const { stream } = response as unknown as Http2ServerResponse;
+    const exchange = this.#drain.requests.of(stream)?.exchange;
+    if (exchange instanceof StreamExchange)
+      exchange.adopt(request as unknown as Http2ServerRequest, response as unknown as Http2ServerResponse);
+    return passOn(event, request, response);
+  }
+
+  /** Its session was closed: the client is told that nobody has seen this request, and may send it elsewhere. */
+  #refuseStream(stream: ServerHttp2Stream): true {
+    this.#drain.tally.unseen('refused');
+    stream.on('error', ignore);
+    stream.close(constants.NGHTTP2_REFUSED_STREAM);
+    return true;
+  }
+
+  /**
+   * Our side was ended already: its client finds the end instead of an answer, and knows that nobody has seen this request. What it sends
+   * is read on and discarded; closed under it, the connection would be reset, and the reset overtakes an answer that is still leaving.
+   */
+  #tooLate(request: IncomingMessage): true {
+    this.#drain.tally.unseen('reset');
+    request.resume();
+    return true;
+  }
+}
+
+/** For what the application is not shown: its client may leave as it likes, and nobody else listens for the error of that. */
+function ignore(): void {}
