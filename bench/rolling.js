@@ -29,7 +29,7 @@ const LAME_DUCK_MS = 1000;
 /** One that has not ended by then is killed. */
 const PATIENCE_MS = 10_000;
 
-/** @typedef {{ name: string, requests: number, restarts: number, failed: Record<string, number>, killed: number, seconds: number }} Result */
+/** @typedef {{ name: string, requests: number, restarts: number, failed: Record<string, number>, killed: number, seconds: number, complete: boolean }} Result */
 
 /** @param {string} name @param {number} requests @param {number} mostMs @returns {Promise<Result>} */
 async function roll(name, requests, mostMs) {
@@ -57,6 +57,7 @@ async function roll(name, requests, mostMs) {
     let restarts = 0;
     let killed = 0;
     while (total(state) < requests && performance.now() - startedAt < mostMs) {
+      if (load.process.exitCode !== null) throw new Error('the load ended by itself');
       const index = restarts % INSTANCES;
       if (await endInstance(instances[index])) killed += 1;
       instances[index] = await startInstance(name, setups[index]);
@@ -69,7 +70,8 @@ async function roll(name, requests, mostMs) {
     load.process.kill('SIGTERM');
     await once(load.process, 'exit');
     const seconds = (performance.now() - startedAt) / 1000;
-    return { name, requests: total(state), restarts, failed: state.failed, killed, seconds };
+    const complete = total(state) >= requests;
+    return { name, requests: total(state), restarts, failed: state.failed, killed, seconds, complete };
   } finally {
     process.stderr.write('\n');
     load?.process.kill('SIGKILL');
@@ -165,6 +167,14 @@ function readArguments() {
   }
 }
 
+/** @param {Result} result */
+function remarksOn({ killed, complete, seconds }) {
+  const remarks = [];
+  if (killed > 0) remarks.push(`killed after ${PATIENCE_MS / 1000} s: ${killed}`);
+  if (!complete) remarks.push(`cut short after ${Math.round(seconds)} s`);
+  return remarks.join(', ');
+}
+
 /** @param {readonly Result[]} results @param {string} balancer */
 function formatResults(results, balancer) {
   const rows = results.map((result) => [
@@ -175,7 +185,7 @@ function formatResults(results, balancer) {
     Object.entries(result.failed)
       .map(([how, count]) => `${how}: ${count}`)
       .join(', '),
-    result.killed > 0 ? `killed after ${PATIENCE_MS / 1000} s: ${result.killed}` : '',
+    remarksOn(result),
   ]);
   return formatColumns([['', 'requests', 'restarts', 'failed', 'how', ''], ...rows], balancer);
 }
@@ -187,12 +197,20 @@ if (typeof wanted === 'string') {
 } else if (wanted.help) {
   console.log(HELP);
 } else {
+  try {
+    await main(wanted);
+  } catch (error) {
+    console.error(/** @type {Error} */ (error).message);
+    process.exitCode = 1;
+  }
+}
+
+/** @param {Exclude<ReturnType<typeof readArguments>, string>} wanted */
+async function main({ names, requests, peerRequests, mostMs, json }) {
   const balancer = await balancerVersion();
   const results = [];
-  for (const name of wanted.names) {
-    const requests = name === 'shutdown-bus' ? wanted.requests : wanted.peerRequests;
-    results.push(await roll(name, requests, wanted.mostMs));
-  }
-  if (wanted.json) console.log(JSON.stringify({ machine: describeMachine(), balancer, results }, null, 2));
+  for (const name of names)
+    results.push(await roll(name, name === 'shutdown-bus' ? requests : peerRequests, mostMs));
+  if (json) console.log(JSON.stringify({ machine: describeMachine(), balancer, results }, null, 2));
   else console.log(formatResults(results, balancer));
 }

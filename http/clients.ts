@@ -1,5 +1,5 @@
 import type { ServerHttp2Session } from 'node:http2';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { Clock } from '../src/clock.js';
 import { type Answer, bareAnswer } from './answer.js';
 import type { AnyServer } from './any-server.js';
@@ -222,14 +222,20 @@ export class Clients {
 
   /** Node ends a connection after its last answer with destroySoon: closed while bytes are unread, it would be reset. */
   #softenEnd(socket: Socket): void {
-    socket.destroySoon = () => this.end(this.of(socket));
+    socket.destroySoon = endSoftly;
   }
 }
 
-// One function for all sockets: it finds its client by `this`.
+// One function for all sockets: each finds its client by `this`.
 function closed(this: ClientSocket): void {
   const client = this[CLIENT];
   if (client !== undefined) client.owner.gone(client);
+}
+
+function endSoftly(this: ClientSocket): void {
+  const client = this[CLIENT];
+  if (client !== undefined) client.owner.end(client);
+  else Socket.prototype.destroySoon.call(this);
 }
 
 /** Whether bytes of a request have arrived that is not whole yet. */
