@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import type { Clock } from '../src/clock.js';
 import { type Answer, bareAnswer } from './answer.js';
 import type { AnyServer } from './any-server.js';
+import { type Era, Eras } from './eras.js';
 import type { Upgrade } from './upgrades.js';
 
 /**
@@ -22,7 +23,9 @@ export interface Client {
   requests: number;
   /** `socket.bytesRead` when it was last between two requests. */
   mark: number;
-  /** When it was accepted or its last response closed, on the clock. */
+  /** When it was accepted or its last response closed, as long as nobody needs to know it exactly. */
+  era: Era;
+  /** The same on the clock, from {@link Clients.beginEnding} on. */
   idleSince: number;
   /** When our side was ended, on the clock. */
   endedAt: number | undefined;
@@ -52,18 +55,20 @@ const STRAY_BYTES = 2;
 export class Clients {
   /** Connections accepted since this was made. */
   accepted = 0;
-  /** When somebody last connected or was answered, on the clock. */
+  /** When somebody last connected or was answered, on the clock; known from {@link beginEnding} on. */
   lastActivity = Number.NEGATIVE_INFINITY;
   readonly #open = new Set<Client>();
   readonly #server: AnyServer;
   readonly #clock: Clock;
   readonly #onGone: (client: Client) => void;
   readonly #undo: () => void;
+  readonly #eras: Eras;
   #ending = false;
 
   constructor(server: AnyServer, clock: Clock, onGone: (client: Client) => void) {
     this.#server = server;
     this.#clock = clock;
+    this.#eras = new Eras(clock);
     this.#onGone = onGone;
     this.#undo = this.#isTls() ? this.#watchTls() : this.#watchPlain();
   }
@@ -85,13 +90,19 @@ export class Clients {
   /** Its last open request has ended: what it sends next is another one. */
   rested(client: Client): void {
     client.mark = client.socket.bytesRead;
-    client.idleSince = this.lastActivity = this.#clock.now();
+    if (this.#ending) client.idleSince = this.lastActivity = this.#clock.now();
+    else client.era = this.#eras.now();
   }
 
   /** From here on connections are ended so that the last answer arrives whole: see {@link Client}. */
   beginEnding(): void {
+    const now = this.#clock.now();
     this.#ending = true;
-    for (const { socket } of this.#open) this.#softenEnd(socket);
+    if (this.#eras.latest) this.lastActivity = this.#eras.latest.endedAt ?? now;
+    for (const client of this.#open) {
+      client.idleSince = client.era.endedAt ?? now;
+      this.#softenEnd(client.socket);
+    }
   }
 
   /**
@@ -137,6 +148,7 @@ export class Clients {
   /** Forgets all of it; connections stay as they are. */
   dispose(): void {
     this.#undo();
+    this.#eras.dispose();
     for (const client of this.#open) {
       this.forget(client);
       if (this.#ending) delete (client.socket as Partial<Socket>).destroySoon;
@@ -183,13 +195,15 @@ export class Clients {
   }
 
   #add(socket: Socket): Client {
-    this.lastActivity = this.#clock.now();
+    const now = this.#ending ? this.#clock.now() : 0;
+    if (this.#ending) this.lastActivity = now;
     const client: Client = {
       socket,
       owner: this,
       requests: 0,
       mark: 0,
-      idleSince: this.lastActivity,
+      era: this.#eras.now(),
+      idleSince: now,
       endedAt: undefined,
       session: undefined,
       upgrade: undefined,

@@ -1,0 +1,46 @@
+import type { Clock } from '../src/clock.js';
+
+/** A stretch of time; what happened in it counts as having happened at its end. */
+export interface Era {
+  /** On the clock; `undefined` while it lasts. */
+  endedAt: number | undefined;
+}
+
+/** How long an era lasts at least, in milliseconds. */
+const ERA_MS = 5;
+
+/**
+ * Time in coarse pieces, for what happens often and is looked at once: reading the clock at the end of every request
+ * would cost a small server a hundredth of its throughput. Nothing runs while nobody asks.
+ */
+export class Eras {
+  readonly #clock: Clock;
+  /** The last one in which anything happened. */
+  latest: Era | undefined = undefined;
+  #timer: unknown = undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** The era of what happens now. */
+  now(): Era {
+    const { latest } = this;
+    return latest !== undefined && latest.endedAt === undefined ? latest : this.#begin();
+  }
+
+  dispose(): void {
+    this.#clock.clearTimeout(this.#timer);
+  }
+
+  #begin(): Era {
+    const era: Era = { endedAt: undefined };
+    this.latest = era;
+    this.#timer = this.#clock.setTimeout(() => {
+      era.endedAt = this.#clock.now();
+    }, ERA_MS);
+    // Nothing to keep a process alive for.
+    (this.#timer as Partial<NodeJS.Timeout>).unref?.();
+    return era;
+  }
+}
