@@ -73,14 +73,17 @@ function sessionDue({ settings, stoppedAt }: Drain, client: Client, policy: Idle
   return since + settings.idleLingerMs;
 }
 
-/** When half a request head is given up: not while more of it comes. */
-function stallDue(drain: Drain, client: Client): number {
+/**
+ * When half a request head is given up: not while more of it comes, nor while others are served, because then it may be us who are
+ * slow, with two hundred handshakes say.
+ */
+function stallDue({ clients, settings }: Drain, client: Client): number {
   const { bytesRead } = client.socket;
   if (client.partBytes !== bytesRead) {
     client.partBytes = bytesRead;
-    client.partSince = drain.settings.bus.config.clock.now();
+    client.partSince = settings.bus.config.clock.now();
   }
-  return client.partSince + STALL_MS;
+  return Math.max(client.partSince, clients.lastActivity) + STALL_MS;
 }
 
 /** When a connection whose client does not close may be closed: not while the answer is still leaving. */

@@ -339,6 +339,25 @@ describe('requests that do not arrive in full', () => {
     expect(service.drained.counts).toMatchObject({ requests: 1, refused: 1, reset: 0 });
   });
 
+  it('half a head is not given up while others are answered: then it may be us who are slow', async () => {
+    const service = await openService(
+      (request, response) => {
+        setTimeout(() => response.end('served'), Number(request.url?.slice(1)));
+      },
+      { bus: { budgetMs: 9000 } },
+    );
+    const others = [700, 1400].map((ms) => service.client().get(`/${ms}`));
+    const slow = service.client();
+    slow.socket.write('GET /0 HTTP/1.1\r\nHo');
+    await until(() => service.drained.connections === 3 && service.drained.openRequests.length === 2);
+    const stopped = service.bus.requestShutdown();
+    await Promise.all(others.map(({ closed }) => closed));
+    slow.socket.write('st: x\r\n\r\n');
+    await slow.closed;
+    expect(slow.statuses).toEqual([200]);
+    await stopped;
+  });
+
   it('negative twin: one of which more comes is waited for and served', async () => {
     const service = await openService((_request, response) => response.end('served'), {
       bus: { budgetMs: 9000 },

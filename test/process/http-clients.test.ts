@@ -37,6 +37,7 @@ async function runClients({ port, keepAlive, excused, onServed }: Load): Promise
       });
       asked.once('socket', (socket) => {
         localPort = socket.localPort;
+        if (!socket.connecting) return;
         socket.once('connect', () => {
           localPort = socket.localPort;
         });
