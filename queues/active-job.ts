@@ -145,6 +145,8 @@ export class ActiveJob {
   async #moveToWait(): Promise<void> {
     const { log, tally, worker } = this.#host;
     this.checkpoint();
+    // A processor that runs on would have its lock renewed, which is gone then: an 'error' for nothing.
+    worker.lockManager?.untrackJob?.(String(this.#job.id));
     try {
       await this.#job.moveToWait(this.#token);
       if (this.#place === 'active') tally.givenBack += 1;

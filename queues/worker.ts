@@ -33,7 +33,10 @@ export interface WorkerParts extends QueueWorker {
   readonly processFn?: unknown;
   /** The processor runs in processes or threads of its own. */
   readonly childPool?: unknown;
-  readonly lockManager?: { readonly trackedJobs?: ReadonlyMap<string, { readonly token: string }> };
+  readonly lockManager?: {
+    readonly trackedJobs?: ReadonlyMap<string, { readonly token: string }>;
+    untrackJob?(jobId: string): void;
+  };
   readonly Job?: { fromId(worker: unknown, id: string): Promise<QueueJob | undefined> };
   callProcessJob: CallProcessor;
   processJob: ProcessJob;

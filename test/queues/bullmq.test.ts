@@ -175,7 +175,16 @@ describe('a drained BullMQ worker', { timeout: 20_000 }, () => {
   it('gives back a job whose processor takes no notice, after its report and before anything is closed', async () => {
     const bench = openBench(never);
     const job = await addActive(bench);
+    const { lockManager } = bench.worker as unknown as { lockManager: { trackedJobs: Map<string, unknown> } };
+    expect(lockManager.trackedJobs.size).toBe(1);
+    // Still running, it must not have a lock renewed that it does not hold any more.
+    const atGiveBack = new Promise<number>((resolve) =>
+      bench.bus.on('handler-finished', ({ name }) => {
+        if (name.startsWith('give back jobs')) resolve(lockManager.trackedJobs.size);
+      }),
+    );
     const { handlers, exitCode } = await bench.bus.requestShutdown();
+    expect(await atGiveBack).toBe(0);
     expect(await standing(bench.queue, job)).toEqual(untouched);
     expect(bench.drained.counts).toMatchObject({ givenBack: 1, stranded: 0 });
     expect(bench.notifier.received).toHaveLength(1);
