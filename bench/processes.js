@@ -66,3 +66,24 @@ export async function askProgram(file, args, execArgv) {
   await ended;
   return answer;
 }
+
+/**
+ * Sends SIGTERM, and SIGKILL to one that has not ended after `limitMs`. Times are on a clock that all processes of a machine share.
+ * @param {import('node:child_process').ChildProcess} child
+ * @param {number} limitMs
+ */
+export async function terminate(child, limitMs) {
+  const exited = once(child, 'exit');
+  const force = setTimeout(() => child.kill('SIGKILL'), limitMs);
+  const signalledAt = now();
+  child.kill('SIGTERM');
+  const [code, signal] = await exited;
+  const at = now();
+  clearTimeout(force);
+  return { at, signalledAt, hung: signal === 'SIGKILL', ended: String(code ?? signal) };
+}
+
+/** Milliseconds on the clock that every process of a machine has in common. */
+function now() {
+  return Number(process.hrtime.bigint()) / 1e6;
+}

@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { parseArgs } from 'node:util';
 import { Balancer, balancerVersion } from './balancer.js';
-import { HELPERS, PEERS } from './peers.js';
-import { startProgram } from './processes.js';
+import { PEERS } from './peers.js';
+import { startProgram, terminate } from './processes.js';
 import { describeMachine, formatColumns } from './table.js';
+import { readNames, readWhole } from './values.js';
 
 const HELP = `node bench/rolling.js [--requests N] [--peer-requests N] [--seconds N] [--only a,b] [--json] [--help]
 
@@ -22,6 +23,7 @@ Needs a build (npm run build) and haproxy in the PATH, or its path in HAPROXY.
 `;
 
 const NAMES = ['shutdown-bus', 'server.close', ...PEERS];
+const MOST_REQUESTS = 10_000_000;
 const INSTANCES = 2;
 const CLIENTS = { keepAlive: 32, single: 8 };
 /** How long a service serves on after SIGTERM, where it can: five health checks. */
@@ -59,7 +61,8 @@ async function roll(name, requests, mostMs) {
     while (total(state) < requests && performance.now() - startedAt < mostMs) {
       if (load.process.exitCode !== null) throw new Error('the load ended by itself');
       const index = restarts % INSTANCES;
-      if (await endInstance(instances[index])) killed += 1;
+      const instance = /** @type {import('./processes.js').Program} */ (instances[index]);
+      if ((await terminate(instance.process, PATIENCE_MS)).hung) killed += 1;
       instances[index] = await startInstance(name, setups[index]);
       await balancer.untilUp(index);
       restarts += 1;
@@ -105,20 +108,6 @@ async function startInstance(name, setup) {
   return instance;
 }
 
-/** @param {ReturnType<typeof startProgram> | undefined} instance @returns {Promise<boolean>} whether it had to be killed */
-async function endInstance(instance) {
-  if (instance === undefined) return false;
-  const ended = once(instance.process, 'exit');
-  instance.process.kill('SIGTERM');
-  let killed = false;
-  const timer = setTimeout(() => {
-    killed = instance.process.kill('SIGKILL');
-  }, PATIENCE_MS);
-  await ended;
-  clearTimeout(timer);
-  return killed;
-}
-
 /** @param {number} count */
 async function freePorts(count) {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
@@ -134,31 +123,19 @@ async function freePorts(count) {
 function readArguments() {
   try {
     const options = /** @type {const} */ ({
-      requests: { type: 'string', default: '1000000' },
-      'peer-requests': { type: 'string', default: '100000' },
-      seconds: { type: 'string', default: '600' },
-      only: { type: 'string', default: NAMES.join(',') },
+      requests: { type: 'string' },
+      'peer-requests': { type: 'string' },
+      seconds: { type: 'string' },
+      only: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     });
     const { values } = parseArgs({ options });
-    for (const [name, least, most] of /** @type {const} */ ([
-      ['requests', 1000, 10_000_000],
-      ['peer-requests', 1000, 10_000_000],
-      ['seconds', 5, 3600],
-    ])) {
-      const number = Number(values[name]);
-      if (!(Number.isInteger(number) && number >= least && number <= most))
-        return `--${name} is ${values[name]}; allowed: a whole number from ${least} to ${most}`;
-    }
-    const names = values.only.split(',');
-    const stranger = names.find((name) => !(name in HELPERS) || !NAMES.includes(name));
-    if (stranger !== undefined) return `--only has "${stranger}"; there are ${NAMES.join(', ')}`;
     return {
-      names,
-      requests: Number(values.requests),
-      peerRequests: Number(values['peer-requests']),
-      mostMs: Number(values.seconds) * 1000,
+      names: readNames('--only', values.only, NAMES),
+      requests: readWhole('--requests', values.requests, MOST_REQUESTS, 1000) ?? 1_000_000,
+      peerRequests: readWhole('--peer-requests', values['peer-requests'], MOST_REQUESTS, 1000) ?? 100_000,
+      mostMs: (readWhole('--seconds', values.seconds, 3600, 5) ?? 600) * 1000,
       json: values.json,
       help: values.help,
     };

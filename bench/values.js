@@ -1,18 +1,19 @@
 // @ts-check
 
 /**
- * Reads an option that is a whole number from 1 to `most`.
+ * Reads an option that is a whole number from `least` to `most`.
  * @param {string} name
  * @param {string | undefined} text
  * @param {number} most
+ * @param {number} [least]
  * @returns {number | undefined} nothing if it was not given
  * @throws {Error} that says what it got and what is allowed
  */
-export function readWhole(name, text, most) {
+export function readWhole(name, text, most, least = 1) {
   if (text === undefined) return undefined;
   const value = Number(text);
-  if (text.trim() !== '' && Number.isInteger(value) && value >= 1 && value <= most) return value;
-  throw new Error(`${name} is ${JSON.stringify(text)}; allowed: a whole number from 1 to ${most}`);
+  if (text.trim() !== '' && Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new Error(`${name} is ${JSON.stringify(text)}; allowed: a whole number from ${least} to ${most}`);
 }
 
 /**

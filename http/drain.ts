@@ -2,7 +2,7 @@ import { Server as HttpServer } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import { sleep } from '../src/clock.js';
 import type { JobDelivery, JobView, Logger, ShutdownEvents } from '../src/index.js';
-import { createInstanceLogger } from '../src/logger.js';
+import { loggerOf } from '../src/logger.js';
 import { ownCode } from '../src/own-code.js';
 import { REQUEST_TIMEOUT } from './answer.js';
 import { Answering } from './answering.js';
@@ -57,10 +57,10 @@ export class Drain {
   #letGo: () => void = () => undefined;
 
   constructor(server: AnyServer, settings: DrainSettings) {
-    const { config, instanceId } = settings.bus;
+    const { config } = settings.bus;
     this.server = server;
     this.settings = settings;
-    this.log = createInstanceLogger(config.logger, config.service, instanceId);
+    this.log = loggerOf(settings.bus);
     this.clients = new Clients(server, config.clock, (client) => {
       this.requests.abandon(client);
       if (this.clients.size === 0) this.#wake?.();
@@ -147,10 +147,7 @@ export class Drain {
 
   /** Closes what is left, and gives the server back; requests that were still open or half read count as reset. */
   destroyAll(): void {
-    for (const record of [...this.requests]) {
-      const whole = record.refused ? 'refused' : 'answered';
-      this.requests.end(record, record.finished ? whole : 'reset');
-    }
+    for (const record of [...this.requests]) this.requests.end(record, record.endingOr('reset'));
     for (const client of [...this.clients]) {
       if (client.endedAt === undefined && isHalfRead(client)) this.tally.unseen('reset');
       this.clients.destroy(client);

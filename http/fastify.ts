@@ -1,5 +1,5 @@
 import { defaultBus, type ShutdownBus } from '../src/index.js';
-import { createInstanceLogger } from '../src/logger.js';
+import { loggerOf } from '../src/logger.js';
 import type { AnyServer } from './any-server.js';
 import { type DrainedServer, drainServer } from './drain-server.js';
 import type { DrainOptions } from './options.js';
@@ -79,7 +79,7 @@ function otherServers(app: Hooked, bus: ShutdownBus): readonly AnyServer[] {
   if (others < 1) return [];
   const servers = bindingsOf(app) ?? [];
   if (servers.length < others) {
-    const log = createInstanceLogger(bus.config.logger, bus.config.service, bus.instanceId);
+    const log = loggerOf(bus);
     log.warn(
       `fastify listens on ${others + 1} addresses, and ${servers.length + 1} could be found to be drained; listen on one host`,
     );

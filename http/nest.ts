@@ -8,7 +8,7 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { defaultBus, ShutdownBus, ShutdownError, type ShutdownReason } from '../src/index.js';
-import { createInstanceLogger } from '../src/logger.js';
+import { loggerOf } from '../src/logger.js';
 import { isServer } from './any-server.js';
 import { type DrainedServer, drainServer } from './drain-server.js';
 import type { DrainOptions } from './options.js';
@@ -202,7 +202,7 @@ function silenceOwnListeners(app: INestApplicationContext, bus: ShutdownBus): ()
   (app as unknown as { unsubscribeFromProcessSignals?(): void }).unsubscribeFromProcessSignals?.();
   warnOfOwnListeners(bus);
   return override(app, 'enableShutdownHooks', () => () => {
-    logOf(bus).info('app.enableShutdownHooks() is not needed: the bus runs the shutdown hooks');
+    loggerOf(bus).info('app.enableShutdownHooks() is not needed: the bus runs the shutdown hooks');
     return app;
   });
 }
@@ -235,17 +235,13 @@ function override(
 function warnOfOwnListeners(bus: ShutdownBus): void {
   const listeners = (['SIGTERM', 'SIGINT', 'SIGHUP'] as const).flatMap((signal) => process.listeners(signal));
   if (!listeners.some((listener) => String(listener).includes('callBeforeShutdownHook'))) return;
-  logOf(bus).warn(
+  loggerOf(bus).warn(
     'app.enableShutdownHooks() closes the HTTP server at the signal, while requests are still open; leave it out and call nestShutdown(app), which runs the same hooks after them',
   );
 }
 
 function signalOf(reason: ShutdownReason): string | undefined {
   return reason.kind === 'signal' ? reason.signal : undefined;
-}
-
-function logOf({ config, instanceId }: ShutdownBus) {
-  return createInstanceLogger(config.logger, config.service, instanceId);
 }
 
 function invalid(message: string): ShutdownError {

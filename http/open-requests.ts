@@ -55,6 +55,12 @@ export class TrackedRequest implements OpenRequest {
     return this.exchange.carrier.writableFinished;
   }
 
+  /** How it ended if nothing more of its answer can leave. @param unfinished what it is called without its whole answer */
+  endingOr(unfinished: RequestEnding): RequestEnding {
+    if (!this.finished) return unfinished;
+    return this.refused ? 'refused' : 'answered';
+  }
+
   get jobs(): readonly JobView[] {
     return this.jobsById ? Array.from(this.jobsById.values(), ({ job }) => job) : [];
   }
@@ -199,7 +205,5 @@ export class OpenRequests implements Iterable<TrackedRequest> {
 // One function for all responses: it finds its request by `this`.
 function closed(this: Carrier): void {
   const record = this[RECORD];
-  if (record === undefined) return;
-  const whole = record.refused ? 'refused' : 'answered';
-  record.owner.end(record, record.finished ? whole : 'left');
+  record?.owner.end(record, record.endingOr('left'));
 }

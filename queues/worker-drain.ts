@@ -1,7 +1,7 @@
 import { sleep } from '../src/clock.js';
 import { messageOf } from '../src/errors.js';
 import type { ShutdownBus, ShutdownContext } from '../src/index.js';
-import { createInstanceLogger } from '../src/logger.js';
+import { loggerOf } from '../src/logger.js';
 import { replaceMethod } from '../src/replace-method.js';
 import { ActiveJob, type JobHost, MovedToWait } from './active-job.js';
 import { emptyTally, type WorkerCounts } from './counts.js';
@@ -25,10 +25,10 @@ export class WorkerDrain {
   #stopped = false;
 
   constructor(worker: WorkerParts, bus: ShutdownBus) {
-    const { config, instanceId, jobs } = bus;
+    const { jobs } = bus;
     this.worker = worker;
     this.bus = bus;
-    const log = createInstanceLogger(config.logger, config.service, instanceId);
+    const log = loggerOf(bus);
     this.#host = { worker, registry: jobs, tally: emptyTally(), log };
     this.#undo.push(
       replaceMethod(worker, 'callProcessJob', (call): CallProcessor => {

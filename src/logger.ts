@@ -35,3 +35,11 @@ export function createInstanceLogger(logger: Logger, service: string, instanceId
   };
   return { info: guarded('info'), warn: guarded('warn'), error: guarded('error') };
 }
+
+/** The logger of whatever belongs to this bus. */
+export function loggerOf(bus: {
+  readonly config: { readonly logger: Logger; readonly service: string };
+  readonly instanceId: string;
+}): Logger {
+  return createInstanceLogger(bus.config.logger, bus.config.service, bus.instanceId);
+}

@@ -1,7 +1,6 @@
 // @ts-check
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startProgram } from '../processes.js';
+import { startProgram, terminate } from '../processes.js';
 
 /**
  * What a server has to do with when the signal comes.
@@ -48,21 +47,4 @@ export async function measureExit(helper, settings, { idle, asking }, limitMs) {
   } finally {
     for (const program of programs) program.process.kill('SIGKILL');
   }
-}
-
-/** @param {import('node:child_process').ChildProcess} child @param {number} limitMs */
-async function terminate(child, limitMs) {
-  const exited = once(child, 'exit');
-  const force = setTimeout(() => child.kill('SIGKILL'), limitMs);
-  const signalledAt = now();
-  child.kill('SIGTERM');
-  const [code, signal] = await exited;
-  const at = now();
-  clearTimeout(force);
-  return { at, signalledAt, hung: signal === 'SIGKILL', ended: String(code ?? signal) };
-}
-
-/** Milliseconds on the clock that every process of a machine has in common. */
-function now() {
-  return Number(process.hrtime.bigint()) / 1e6;
 }

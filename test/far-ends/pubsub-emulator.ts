@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { startPubsubFake } from './pubsub-fake.js';
 import type { PubsubServer } from './pubsub-inbox.js';
+import { deadPort } from './silent-server.js';
 
 const LIBRARY = '/usr/lib/google-cloud-sdk/platform/pubsub-emulator/lib';
 const STARTING_MS = 45_000;
@@ -24,7 +24,7 @@ export async function startPubsub(): Promise<PubsubServer> {
 }
 
 async function startEmulator(jar: string): Promise<PubsubServer> {
-  const port = await freePort();
+  const port = await deadPort();
   const host = `127.0.0.1:${port}`;
   const child = spawn('java', ['-jar', jar, '--host=127.0.0.1', `--port=${port}`], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -75,13 +75,4 @@ async function javaMissing(): Promise<string | undefined> {
   const child = spawn('java', ['-version'], { stdio: 'ignore' });
   const ended = await Promise.race([once(child, 'exit'), once(child, 'error')]).catch((error) => [error]);
   return ended[0] === 0 ? undefined : 'no java that runs';
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,9 +1,9 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { deadPort } from './silent-server.js';
 
 const STARTING_MS = 15_000;
 
@@ -24,7 +24,7 @@ export interface RedisServer {
  */
 export async function startRedis(): Promise<RedisServer> {
   ensureRedis();
-  const port = await freePort();
+  const port = await deadPort();
   const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-redis-'));
   const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
   const child = spawn('redis-server', [...options, '--dir', folder], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -100,13 +100,4 @@ function runs(command: string, args: readonly string[]): boolean {
   } catch {
     return false;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -10,7 +10,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -19,6 +18,7 @@ import { Queue, QueueEvents } from 'bullmq';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startRedis } from '../far-ends/redis.js';
+import { deadPort } from '../far-ends/silent-server.js';
 import { envelopesIn } from './child.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -135,14 +135,7 @@ async function endOf(run: Run, code: number): Promise<string> {
   return run.output();
 }
 
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return String(port);
-}
+const freePort = async () => String(await deadPort());
 
 /** A request of which the server has said that it arrived, and its answer. */
 async function ask(port: string, path: string) {

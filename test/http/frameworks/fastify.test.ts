@@ -189,22 +189,14 @@ describe('fastifyShutdown', () => {
     never.open();
   });
 
-  it('works with forceCloseConnections, which finds nothing left to close', async () => {
-    const { bus, held, twoClients } = await openApp({ fastify: { forceCloseConnections: true } });
-    const { idle, busy } = await twoClients();
-    const report = bus.requestShutdown();
-    idle.get('/now');
-    await idle.closed;
-    held.open();
-    await busy.closed;
-    expect([idle.statuses, busy.statuses]).toEqual([[200, 200], [200]]);
-    await report;
-  });
-
-  it('works with a server of your own making, and with a request timeout', async () => {
-    const { bus, held, twoClients } = await openApp({
-      fastify: { requestTimeout: 60_000, serverFactory: (handler) => createServer(handler) },
-    });
+  it.each<[string, Setup['fastify']]>([
+    ['forceCloseConnections, which finds nothing left to close', { forceCloseConnections: true }],
+    [
+      'a server of your own making, and with a request timeout',
+      { requestTimeout: 60_000, serverFactory: (handler) => createServer(handler) },
+    ],
+  ])('works with %s', async (_name, options) => {
+    const { bus, held, twoClients } = await openApp({ fastify: options });
     const { idle, busy } = await twoClients();
     const report = bus.requestShutdown();
     idle.get('/now');
