@@ -1,4 +1,4 @@
-import { Server as HttpServer } from 'node:http';
+import { Server as HttpServer, type IncomingMessage } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import { sleep } from '../src/clock.js';
 import type { JobDelivery, JobView, Logger, ShutdownEvents } from '../src/index.js';
@@ -9,6 +9,7 @@ import { Answering } from './answering.js';
 import { type AnyServer, isHttp2 } from './any-server.js';
 import { type Client, Clients, isHalfRead } from './clients.js';
 import { type DrainCounts, Tally } from './counts.js';
+import { Eras } from './eras.js';
 import { endEventStream, isSubscription } from './event-streams.js';
 import { holdClose } from './hold-close.js';
 import { interceptRequests } from './intercept.js';
@@ -61,7 +62,8 @@ export class Drain {
     this.server = server;
     this.settings = settings;
     this.log = loggerOf(settings.bus);
-    this.clients = new Clients(server, config.clock, (client) => {
+    const eras = new Eras(config.clock, () => this.requests.settle());
+    this.clients = new Clients(server, config.clock, eras, (client) => {
       this.requests.abandon(client);
       if (this.clients.size === 0) this.#wake?.();
     });
@@ -173,13 +175,19 @@ export class Drain {
   }
 
   #ended({ client, exchange }: TrackedRequest, ending: RequestEnding): void {
-    this.clients.rested(client);
-    // Answered before its body had arrived: the rest of that is no beginning of a next one.
-    if (!client.session && !exchange.request.complete)
-      exchange.request.once('end', () => this.clients.rested(client));
+    this.clients.active(client);
+    if (!client.session && !exchange.request.complete) this.#awaitBody(client, exchange.request);
     if (this.stage === 'serving') return;
     this.tally.ended(ending);
     if (this.requests.size === 0) this.#wake?.();
+  }
+
+  #awaitBody(client: Client, request: IncomingMessage): void {
+    client.sending = true;
+    request.once('end', () => {
+      client.sending = false;
+      this.clients.active(client);
+    });
   }
 
   #watchServer(): () => void {
@@ -214,6 +222,7 @@ export class Drain {
 
   #stop(): void {
     const { tally, clients, requests } = this;
+    requests.settle();
     this.stage = 'closing';
     this.#letGo = holdClose(this.server);
     this.stoppedAt = this.settings.bus.config.clock.now();

@@ -7,7 +7,7 @@ export interface Era {
 }
 
 /** How long an era lasts at least, in milliseconds. */
-const ERA_MS = 5;
+const ERA_MS = 50;
 
 /**
  * Time in coarse pieces, for what happens often and is looked at once: reading the clock at the end of every request
@@ -15,12 +15,15 @@ const ERA_MS = 5;
  */
 export class Eras {
   readonly #clock: Clock;
+  readonly #onEnd: () => void;
   /** The last one in which anything happened. */
   latest: Era | undefined = undefined;
   #timer: unknown = undefined;
 
-  constructor(clock: Clock) {
+  /** @param onEnd called just before an era ends. */
+  constructor(clock: Clock, onEnd: () => void = () => undefined) {
     this.#clock = clock;
+    this.#onEnd = onEnd;
   }
 
   /** The era of what happens now. */
@@ -37,6 +40,7 @@ export class Eras {
     const era: Era = { endedAt: undefined };
     this.latest = era;
     this.#timer = this.#clock.setTimeout(() => {
+      this.#onEnd();
       era.endedAt = this.#clock.now();
     }, ERA_MS);
     // Nothing to keep a process alive for.

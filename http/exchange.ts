@@ -38,11 +38,15 @@ export class PairExchange implements Exchange {
     return this.request.complete || this.request.readableLength > 0;
   }
 
-  // By the method: the headers are made into an object when they are first asked for.
   get body(): EventEmitter | undefined {
-    const { method } = this.request;
-    return method === 'GET' || method === 'HEAD' ? undefined : this.request;
+    return bodyOf(this.request);
   }
+}
+
+/** What tells of the body of a request of HTTP/1. By its method: the headers are made into an object when they are first asked for. */
+export function bodyOf(request: IncomingMessage): EventEmitter | undefined {
+  const { method } = request;
+  return method === 'GET' || method === 'HEAD' ? undefined : request;
 }
 
 /** One stream of HTTP/2. An application that works with streams has no such pair, so it is made when it is asked for. */

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DeliveryOutcome, JobView } from '../src/index.js';
 import type { AnswerOutcome } from './answer.js';
 import type { Client } from './clients.js';
-import type { Exchange } from './exchange.js';
+import { type Exchange, PairExchange } from './exchange.js';
 import { RequestContext } from './request-context.js';
 
 /** A request whose response has not closed. */
@@ -87,14 +87,26 @@ const RECORD = Symbol('shutdown-bus.open-request');
 
 type Carrier = Exchange['carrier'] & { [RECORD]?: TrackedRequest | undefined };
 
-/** Knows every request of one server that is open, and which jobs belong to it. */
+/**
+ * Knows every request of one server that is open, and which jobs belong to it.
+ *
+ * ```
+ * noted ──▶ over when somebody looks: forgotten
+ *   └─────▶ still open then: followed ──▶ ended with its close
+ * ```
+ *
+ * To follow each request would cost a small server a twentieth of its throughput. So as long as the server only serves, those of
+ * HTTP/1 are noted with their connection, and looked at with the next one on it, or when {@link settle} is called.
+ */
 export class OpenRequests implements Iterable<TrackedRequest> {
   readonly #byJob = new Map<string, TrackedRequest>();
-  readonly #context: RequestContext<TrackedRequest>;
+  readonly #context: RequestContext<Exchange['carrier']>;
   readonly #onEnd: (record: TrackedRequest, ending: RequestEnding) => void;
   #first: TrackedRequest | undefined = undefined;
   #last: TrackedRequest | undefined = undefined;
   #size = 0;
+  /** The connections with a request that was noted. */
+  #noted: Client[] = [];
 
   /** @param jobsMatter whether the answer depends on a request's jobs: see {@link RequestContext}. */
   constructor(onEnd: (record: TrackedRequest, ending: RequestEnding) => void, jobsMatter = false) {
@@ -103,11 +115,13 @@ export class OpenRequests implements Iterable<TrackedRequest> {
   }
 
   get size(): number {
+    this.settle();
     return this.#size;
   }
 
   /** The oldest first. The one at hand may end meanwhile; whoever ends others takes a copy. */
   *[Symbol.iterator](): Iterator<TrackedRequest> {
+    this.settle();
     let next: TrackedRequest | undefined;
     for (let record = this.#first; record !== undefined; record = next) {
       next = record.next;
@@ -135,23 +149,64 @@ export class OpenRequests implements Iterable<TrackedRequest> {
     return record;
   }
 
-  /** Calls `work` so that jobs begun in it, now or later, belong to the request. */
-  run<T>(record: TrackedRequest, work: () => T): T {
-    const { body } = record.exchange;
-    if (body) this.#followBody(record, body);
-    return this.#context.run(record, work);
+  /** Opens a request as long as nobody needs to know when exactly it ends. @param request of HTTP/1 */
+  note(request: IncomingMessage, response: ServerResponse, client: Client): void {
+    if (client.noted) this.#look(client);
+    else this.#noted.push(client);
+    client.noted = true;
+    client.request = request;
+    client.response = response;
+  }
+
+  /** Whether this response belongs to an open request. */
+  has(response: ServerResponse, client: Client): boolean {
+    return client.response === response || this.of(response) !== undefined;
+  }
+
+  /** Looks at the requests that were noted: those still open are followed to their end. */
+  settle(): void {
+    if (this.#noted.length === 0) return;
+    const noted = this.#noted;
+    this.#noted = [];
+    for (const client of noted) {
+      client.noted = false;
+      this.#look(client);
+    }
+  }
+
+  #look(client: Client): void {
+    const { request, response } = client;
+    client.request = undefined;
+    client.response = undefined;
+    if (request === undefined || response === undefined) return;
+    const over = response.destroyed || client.socket.destroyed;
+    if (over && request.complete) return;
+    const record = this.begin(new PairExchange(request, response), client);
+    if (over) this.end(record, record.endingOr('left'));
+  }
+
+  /**
+   * Calls `work` so that jobs begun in it, now or later, belong to the request of this response or stream.
+   * @param body what tells of the request's body as it arrives, if there is one
+   */
+  run<T>(carrier: Exchange['carrier'], body: EventEmitter | undefined, work: () => T): T {
+    if (body) this.#followBody(carrier, body);
+    return this.#context.run(carrier, work);
   }
 
   /** Node calls the listeners of a body (`request.on('end', …)`) in the context of its connection, which knows of no request. */
-  #followBody(record: TrackedRequest, body: EventEmitter): void {
+  #followBody(carrier: Exchange['carrier'], body: EventEmitter): void {
     const { emit } = body;
-    body.emit = (...args) => this.#context.enter(record, () => emit.apply(body, args));
+    body.emit = (...args) => this.#context.enter(carrier, () => emit.apply(body, args));
   }
 
   /** Gives a job that was begun just now to the request it was begun in. */
   adopt(job: JobView): void {
-    const record = this.#context.current();
-    if (record === undefined || this.of(record.exchange.carrier) === undefined) return;
+    const carrier = this.#context.current();
+    if (carrier === undefined) return;
+    this.settle();
+    const record = this.of(carrier);
+    if (record === undefined) return;
     record.jobsById ??= new Map();
     record.jobsById.set(job.id, { job, outcome: undefined });
     this.#byJob.set(job.id, record);
@@ -176,6 +231,8 @@ export class OpenRequests implements Iterable<TrackedRequest> {
 
   /** Ends requests whose connection is gone; pipelined ones get no `close` of their own. */
   abandon(client: Client): void {
+    client.request = undefined;
+    client.response = undefined;
     if (client.requests === 0) return;
     // Ended by us, it took what was pipelined behind the last answer with it.
     const ending = client.endedAt === undefined ? 'left' : 'reset';

@@ -35,15 +35,15 @@ export function livenessProbe(): ProbeListener {
 /** What a request asks for. */
 export type Asked = Pick<IncomingMessage, 'method' | 'url'>;
 
-/** What a request is to us. */
-export type Probe = 'readiness' | 'liveness' | undefined;
+/** What a probe asks about. */
+export type Probe = 'readiness' | 'liveness';
 
 /** Tells probes from requests: GET or HEAD on exactly one of these paths, with or without a query. */
 export function probeOf(
   { method, url = '' }: Asked,
   readinessPath: string | undefined,
   livenessPath: string | undefined,
-): Probe {
+): Probe | undefined {
   if (method !== 'GET' && method !== 'HEAD') return undefined;
   if (readinessPath !== undefined && isPath(url, readinessPath)) return 'readiness';
   return livenessPath !== undefined && isPath(url, livenessPath) ? 'liveness' : undefined;

@@ -11,11 +11,11 @@ import type { Socket } from 'node:net';
 import { TRY_AGAIN } from './answer.js';
 import type { Client } from './clients.js';
 import type { Drain } from './drain.js';
-import { type Exchange, isHttp2Response, PairExchange, StreamExchange } from './exchange.js';
+import { bodyOf, type Exchange, isHttp2Response, PairExchange, StreamExchange } from './exchange.js';
 import type { Gatekeeper, PassOn } from './intercept.js';
 import type { TrackedRequest } from './open-requests.js';
 import { closeConnectionAfter } from './pipeline.js';
-import { type Asked, answerProbe, probeOf } from './probes.js';
+import { type Asked, answerProbe, type Probe, probeOf } from './probes.js';
 
 /**
  * What becomes of everything that comes in, by where the drain stands.
@@ -41,21 +41,28 @@ export class Reception implements Gatekeeper {
     // Made up by a test say: on no connection that could be drained.
     if (!request.socket) return passOn(event, request, response);
     if (isHttp2Response(response)) return this.#streamPair(event, request, response, passOn);
-    // The application may emit it again, after checkContinue say.
-    if (requests.of(response)) return passOn(event, request, response);
     const client = clients.of(request.socket);
+    // The application may emit it again, after checkContinue say.
+    if (requests.has(response, client)) return passOn(event, request, response);
     if (client.endedAt !== undefined) return this.#tooLate(request);
-    const record = this.#admit(new PairExchange(request, response), request, client);
+    const probe = this.#probeOf(request, client);
+    if (probe !== undefined) return this.#answerProbe(response, probe);
+    const handOn = () => passOn(event, request, response);
+    if (stage === 'serving') {
+      clients.active(client);
+      requests.note(request, response, client);
+      return requests.run(response, bodyOf(request), handOn);
+    }
+    const record = this.#admit(new PairExchange(request, response), client);
     if (record === undefined) return true;
-    if (stage !== 'serving' && !closeConnectionAfter(record)) {
+    if (!closeConnectionAfter(record)) {
       requests.end(record, 'reset');
       return true;
     }
-    const handOn = () => passOn(event, request, response);
-    if (!parked.open) return requests.run(record, handOn);
+    if (!parked.open) return requests.run(response, bodyOf(request), handOn);
     parked.park(() => {
       // Its client may have left meanwhile, or been told to try again: the drain was cut short.
-      if (requests.of(response) && !record.answering) requests.run(record, handOn);
+      if (requests.of(response) && !record.answering) requests.run(response, bodyOf(request), handOn);
     });
     return true;
   }
@@ -67,10 +74,12 @@ export class Reception implements Gatekeeper {
     const client = clients.of(session.socket as Socket);
     client.session ??= session as ServerHttp2Session;
     if (session.closed) return this.#refuseStream(stream);
-    const asked = { method: headers[':method'], url: headers[':path'] };
-    const record = this.#admit(new StreamExchange(stream, headers), asked, client);
-    if (record !== undefined) return requests.run(record, passOn);
+    const exchange = new StreamExchange(stream, headers);
+    const probe = this.#probeOf({ method: headers[':method'], url: headers[':path'] }, client);
+    if (probe === undefined && this.#admit(exchange, client) !== undefined)
+      return requests.run(stream, exchange.body, passOn);
     stream.on('error', ignore);
+    if (probe !== undefined) this.#answerProbe(exchange.response, probe);
     return true;
   }
 
@@ -89,20 +98,28 @@ export class Reception implements Gatekeeper {
     return false;
   }
 
-  /** @returns the request if the application is to see it; a probe, and what comes too late, is answered here. */
-  #admit(exchange: Exchange, asked: Asked, client: Client): TrackedRequest | undefined {
+  #probeOf(asked: Asked, client: Client): Probe | undefined {
+    const { settings, clients } = this.#drain;
+    const probe = probeOf(asked, settings.readinessPath, settings.livenessPath);
+    if (probe !== undefined) clients.active(client);
+    return probe;
+  }
+
+  #answerProbe(response: ServerResponse, probe: Probe): true {
+    answerProbe(response, probe, this.#drain.settings.bus.ready);
+    return true;
+  }
+
+  /** Opens a request. @returns it if the application is to see it; what comes too late is answered here. */
+  #admit(exchange: Exchange, client: Client): TrackedRequest | undefined {
     const { settings, stage, clients, requests, tally, answering } = this.#drain;
-    const { readinessPath, livenessPath, bus } = settings;
-    const probe = probeOf(asked, readinessPath, livenessPath);
-    if (probe !== undefined) {
-      clients.rested(client);
-      answerProbe(exchange.response, probe, bus.ready);
-      return undefined;
-    }
     const record = requests.begin(exchange, client);
-    if (stage === 'serving') return record;
+    if (stage === 'serving') {
+      clients.active(client);
+      return record;
+    }
     tally.requests += 1;
-    bus.enforceDeadline();
+    settings.bus.enforceDeadline();
     if (stage !== 'delivering') return record;
     answering.refuse(record);
     return undefined;

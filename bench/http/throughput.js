@@ -2,7 +2,7 @@
 import { compare, quantile } from '../pairs.js';
 import { startProgram } from '../processes.js';
 
-export const defaultRounds = 7;
+export const defaultRounds = 11;
 export const defaultSeconds = 2;
 
 /** Short enough that what else the machine does hits both sides of a pair. */
@@ -33,7 +33,7 @@ export async function run({ peers, rounds = defaultRounds, seconds = defaultSeco
     process.stderr.write(`throughput, round ${round + 1} of ${rounds} …\n`);
     for (const [helper, list] of pairs) {
       try {
-        list.push(await measurePair(helper, seconds));
+        list.push(await measurePair(helper, seconds, round % 2 === 1));
       } catch (error) {
         failures.push({ name: `throughput, ${helper}`, error: String(error) });
         pairs.delete(helper);
@@ -55,13 +55,13 @@ function rowOf(helper, pairs) {
   return compare(what, pairs);
 }
 
-/** @param {string} helper @param {number} seconds @returns {Promise<import('../pairs.js').Pair>} */
-async function measurePair(helper, seconds) {
+/** @param {string} helper @param {number} seconds @param {boolean} bareFirst which one starts first @returns {Promise<import('../pairs.js').Pair>} */
+async function measurePair(helper, seconds, bareFirst) {
   const client = startProgram('load-client.js', [], [], CLIENT_PROCESSOR);
   const programs = [client];
   try {
     const servers = [];
-    for (const name of [helper, 'bare']) {
+    for (const name of bareFirst ? ['bare', helper] : [helper, 'bare']) {
       const program = startProgram('http-service.js', [name], [], SERVERS_PROCESSOR);
       programs.push(program);
       const { port } = await program.next();
@@ -74,8 +74,8 @@ async function measurePair(helper, seconds) {
         server.rates.push((answers / ms) * 1000);
       }
     }
-    const [ours = Number.NaN, reference = Number.NaN] = servers.map(({ rates }) => quantile(rates, 0.5));
-    return { ours, reference };
+    const [first = Number.NaN, second = Number.NaN] = servers.map(({ rates }) => quantile(rates, 0.5));
+    return bareFirst ? { ours: second, reference: first } : { ours: first, reference: second };
   } finally {
     for (const program of programs) program.process.kill('SIGKILL');
   }

@@ -245,7 +245,7 @@ describe('keep-alive connections', () => {
   );
 
   it.each([
-    ['four times that long before the trigger: a fifth', 1640, 80, 390],
+    ['four times that long before the trigger: a fifth', 1700, 80, 390],
     ['not so long before: all of it', 800, 400, 1300],
   ])('one that was idle for %s', async (_name, idleMs, least, most) => {
     const { bus, client } = await openService((_request, response) => response.end('served'), {

@@ -3,16 +3,21 @@ import { Eras } from '../../http/eras.js';
 import { createFakeClock } from '../../src/testing/fake-clock.js';
 
 describe('eras', () => {
-  it('hold what happens within 5 ms, and count as their end', async () => {
+  it('hold what happens within 50 ms, and count as their end', async () => {
     const clock = createFakeClock();
-    const eras = new Eras(clock);
+    let ends = 0;
+    const eras = new Eras(clock, () => {
+      ends += 1;
+      expect(eras.now()).toBe(first);
+    });
     const first = eras.now();
-    await clock.advance(4);
+    await clock.advance(49);
     expect(eras.now()).toBe(first);
     expect(first.endedAt).toBeUndefined();
     await clock.advance(1);
-    expect(first.endedAt).toBe(5);
+    expect(first.endedAt).toBe(50);
     expect(eras.latest).toBe(first);
+    expect(ends).toBe(1);
     await clock.advance(100);
     const second = eras.now();
     expect(second).not.toBe(first);
@@ -24,7 +29,7 @@ describe('eras', () => {
     const eras = new Eras(clock);
     expect(clock.pending).toBe(0);
     eras.now();
-    await clock.advance(5);
+    await clock.advance(50);
     expect(clock.pending).toBe(0);
     eras.now();
     eras.dispose();

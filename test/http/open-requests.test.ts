@@ -10,15 +10,22 @@ function jobOf(id: string): JobView {
   return { id, type: 'render', payload: undefined, progress: undefined, startedAt: '' };
 }
 
+function clientOf(): Client {
+  return { requests: 0, socket: { destroyed: false } } as Client;
+}
+
 function open(requests: OpenRequests): TrackedRequest {
-  const response = new EventEmitter() as ServerResponse;
-  return requests.begin(new PairExchange({} as IncomingMessage, response), { requests: 0 } as Client);
+  return requests.begin(new PairExchange({} as IncomingMessage, responseOf()), clientOf());
+}
+
+function responseOf(): ServerResponse {
+  return new EventEmitter() as ServerResponse;
 }
 
 /** Handles a request with this listener. */
 function handle(requests: OpenRequests, listener: () => void): TrackedRequest {
   const record = open(requests);
-  requests.run(record, listener);
+  requests.run(record.response, undefined, listener);
   return record;
 }
 
@@ -62,5 +69,52 @@ describe('the jobs of open requests', () => {
     record.response.emit('close');
     expect([...requests]).toEqual([]);
     expect(requests.reported('1', 'delivered')).toBeUndefined();
+  });
+});
+
+describe('noted requests', () => {
+  const whole = { complete: true } as IncomingMessage;
+  const answered = (response: ServerResponse) => Object.assign(response, { destroyed: true });
+
+  it('are followed when they are still open at the second look, in their order, and only then', () => {
+    const endings: string[] = [];
+    const requests = new OpenRequests((_record, ending) => void endings.push(ending));
+    const [first, second, third] = [responseOf(), responseOf(), responseOf()];
+    const client = clientOf();
+    requests.note(whole, first, client);
+    requests.note(whole, second, client);
+    answered(second);
+    requests.note(whole, third, client);
+    expect([first, second, third].map((response) => response.listenerCount('close'))).toEqual([1, 0, 0]);
+    expect([...requests].map(({ response }) => response)).toEqual([first, third]);
+    expect(client.requests).toBe(2);
+    third.emit('close');
+    expect([requests.size, client.requests, endings]).toEqual([1, 1, ['left']]);
+  });
+
+  it('that were answered before their body had come are told of: its rest is no next request', () => {
+    const told: IncomingMessage[] = [];
+    const requests = new OpenRequests(({ request }) => void told.push(request));
+    const half = { complete: false } as IncomingMessage;
+    for (const request of [half, whole]) requests.note(request, answered(responseOf()), clientOf());
+    expect(requests.size).toBe(0);
+    expect(told).toEqual([half]);
+  });
+
+  it('of a connection that is gone are forgotten', () => {
+    const requests = new OpenRequests(() => {});
+    const client = clientOf();
+    requests.note(whole, responseOf(), client);
+    requests.abandon(client);
+    requests.note(whole, responseOf(), { requests: 0, socket: { destroyed: true } } as Client);
+    expect(requests.size).toBe(0);
+  });
+
+  it('A07: own the jobs begun in them', () => {
+    const requests = new OpenRequests(() => {});
+    const response = responseOf();
+    requests.note(whole, response, clientOf());
+    requests.run(response, undefined, () => requests.adopt(jobOf('1')));
+    expect([...requests].map(idsOf)).toEqual([['1']]);
   });
 });

@@ -1,4 +1,5 @@
 import { get, type IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { UpgradeContext } from '../../http/index.js';
@@ -337,6 +338,41 @@ describe('requests that do not arrive in full', () => {
     expect([client.statuses, client.error]).toEqual([[408], undefined]);
     expect(report.durationMs).toBeLessThan(3000);
     expect(service.drained.counts).toMatchObject({ requests: 1, refused: 1, reset: 0 });
+  });
+
+  it('half a head is known as one on a connection that was used before, and an idle connection is none', async () => {
+    const service = await openService((_request, response) => response.end('served'), {
+      bus: { budgetMs: 9000 },
+    });
+    const [half, idle] = [service.client().get('/'), service.client().get('/')];
+    await Promise.all([half.until('served'), idle.until('served')]);
+    let beginning: Socket | undefined;
+    service.server.once('connection', (socket) => void (beginning = socket));
+    const third = service.client().get('/');
+    await third.until('served');
+    const before = beginning?.bytesRead ?? 0;
+    for (const client of [half, third]) client.socket.write('GET / HTTP/1.1\r\nHost:');
+    // All of it has come when that of the later one has.
+    await until(() => (beginning?.bytesRead ?? 0) > before);
+    await service.bus.requestShutdown();
+    await Promise.all([half, idle, third].map(({ closed }) => closed));
+    expect([half, idle, third].map(({ statuses }) => statuses)).toEqual([[200, 408], [200], [200, 408]]);
+    expect([half, idle, third].map(({ error }) => error)).toEqual([undefined, undefined, undefined]);
+    expect(service.drained.counts).toMatchObject({ requests: 2, refused: 2, reset: 0 });
+  });
+
+  it('a body that still comes after its answer is no half a head', async () => {
+    const service = await openService((_request, response) => response.end('served'), {
+      bus: { budgetMs: 9000 },
+    });
+    const client = service.client();
+    client.socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf');
+    await client.until('served');
+    const report = await service.bus.requestShutdown();
+    await client.closed;
+    expect([client.statuses, client.error]).toEqual([[200], undefined]);
+    expect(report.durationMs).toBeLessThan(900);
+    expect(service.drained.counts).toMatchObject({ requests: 0, refused: 0, reset: 0 });
   });
 
   it('half a head is not given up while others are answered: then it may be us who are slow', async () => {
