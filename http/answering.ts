@@ -1,9 +1,9 @@
 import { messageOf } from '../src/errors.js';
 import type { Logger } from '../src/index.js';
 import { type Answer, problemOf, REQUEST_TIMEOUT, sendAnswer, TRY_AGAIN } from './answer.js';
-import type { TrackedRequest } from './open-requests.js';
 import type { DrainSettings } from './options.js';
 import { isLastOfConnection } from './pipeline.js';
+import type { TrackedRequest } from './tracked-request.js';
 
 /** Answers requests that cannot be finished, each on its own: what goes wrong with one stops no other. */
 export class Answering {

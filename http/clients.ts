@@ -1,52 +1,10 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { ServerHttp2Session } from 'node:http2';
 import { Socket } from 'node:net';
 import type { Clock } from '../src/clock.js';
 import { type Answer, bareAnswer } from './answer.js';
 import type { AnyServer } from './any-server.js';
-import type { Era, Eras } from './eras.js';
+import type { Client } from './client.js';
+import type { Eras } from './eras.js';
 import { idleSockets } from './idle-sockets.js';
-import type { Upgrade } from './upgrades.js';
-
-/**
- * One connection, from its accept to its close.
- *
- * ```
- *  accepted ──▶ idle ◀──▶ bytes ──▶ requests > 0     served
- *                 │                      │ last answer sent
- *                 │                    ended           our FIN is out, what still comes is discarded
- *                 └─────▶ closed ◀───────┘             by the client, or LINGER_MS later by us
- * ```
- */
-export interface Client {
-  readonly socket: Socket;
-  readonly owner: Clients;
-  /** Requests on it that are followed: their response has not closed. */
-  requests: number;
-  /** The latest one while it is not followed: see {@link OpenRequests}. */
-  request: IncomingMessage | undefined;
-  response: ServerResponse | undefined;
-  noted: boolean;
-  /** `socket.bytesRead` when it was last between two requests; 0 until somebody needs to know. */
-  mark: number;
-  /** Was answered before it had sent the whole body of its request: the rest of that is no beginning of a next one. */
-  sending: boolean;
-  /** When it was accepted or its last response closed, as long as nobody needs to know it exactly. */
-  era: Era;
-  /** The same on the clock, from {@link Clients.beginEnding} on. */
-  idleSince: number;
-  /** When our side was ended, on the clock. */
-  endedAt: number | undefined;
-  /** It speaks HTTP/2. */
-  session: ServerHttp2Session | undefined;
-  /** It speaks another protocol since. */
-  upgrade: Upgrade | undefined;
-  /** TLS has not been agreed on: nothing can be said on it yet. */
-  handshaking: boolean;
-  /** `socket.bytesRead` when it was last looked at with half a head on it, and when that number changed last. */
-  partBytes: number;
-  partSince: number;
-}
 
 /** How long an ended connection may keep the client's side open, in milliseconds: closed earlier, a reset could overtake the answer. */
 export const LINGER_MS = 250;
@@ -56,15 +14,10 @@ const CLIENT = Symbol('shutdown-bus.client');
 
 type ClientSocket = Socket & { [CLIENT]?: Client | undefined };
 
-// Some clients send a stray CRLF after a body; the beginning of a request is longer.
-const STRAY_BYTES = 2;
-
 /** Knows every connection of one server, before it has sent a byte, and ends them without cutting answers off. */
 export class Clients {
   /** Connections accepted since this was made. */
   accepted = 0;
-  /** When somebody last connected or was answered, on the clock; known from {@link beginEnding} on. */
-  lastActivity = Number.NEGATIVE_INFINITY;
   readonly #open = new Set<Client>();
   readonly #server: AnyServer;
   readonly #clock: Clock;
@@ -87,6 +40,11 @@ export class Clients {
     return this.#open.size;
   }
 
+  /** When somebody last connected or was answered, on the clock; known from {@link beginEnding} on. */
+  get lastActivity(): number {
+    return this.#eras.latest?.endedAt ?? Number.NEGATIVE_INFINITY;
+  }
+
   [Symbol.iterator](): Iterator<Client> {
     return this.#open.values();
   }
@@ -98,38 +56,24 @@ export class Clients {
 
   /** It asked, or was answered: what it sends next is another request. */
   active(client: Client): void {
-    if (!this.#ending) {
-      client.era = this.#eras.now();
-      return;
-    }
-    client.mark = client.socket.bytesRead;
-    client.idleSince = this.lastActivity = this.#clock.now();
+    client.era = this.#eras.now();
+    if (this.#ending) client.mark = client.socket.bytesRead;
   }
 
   /** From here on connections are ended so that the last answer arrives whole: see {@link Client}. */
   beginEnding(): void {
-    const now = this.#clock.now();
     this.#ending = true;
-    if (this.#eras.latest) this.lastActivity = this.#eras.latest.endedAt ?? now;
-    for (const client of this.#open) {
-      client.idleSince = client.era.endedAt ?? now;
-      this.#softenEnd(client.socket);
-    }
+    this.#eras.beExact();
     this.#findHalfRead();
   }
 
   /** Reading `bytesRead` after every request would cost a small server a fiftieth of its throughput; Node's parser knows it, too. */
   #findHalfRead(): void {
-    const resting = [...this.#open].filter(
-      ({ requests, session, upgrade, handshaking }) =>
-        requests === 0 && session === undefined && upgrade === undefined && !handshaking,
-    );
-    const idle = idleSockets(
-      this.#server,
-      resting.map(({ socket }) => socket),
-    );
-    for (const client of resting)
-      if (client.sending || idle.has(client.socket)) client.mark = client.socket.bytesRead;
+    const resting: Socket[] = [];
+    for (const { socket, requests, session, upgrade, handshaking } of this.#open)
+      if (requests === 0 && session === undefined && upgrade === undefined && !handshaking)
+        resting.push(socket);
+    for (const socket of idleSockets(this.#server, resting)) this.of(socket).mark = socket.bytesRead;
   }
 
   /**
@@ -137,10 +81,10 @@ export class Clients {
    * what waiting for the client's own end costs a server with thousands of them.
    */
   close(client: Client): void {
-    const { socket, session } = client;
-    // TLS and HTTP/2 say goodbye first.
-    if (session || socket.writableLength > 0 || this.#isTls()) this.end(client);
-    else socket.destroy();
+    const { socket, session, sending } = client;
+    // TLS and HTTP/2 say goodbye first; what still comes of a body would reset the connection.
+    if (session || sending || socket.writableLength > 0 || this.#isTls()) this.end(client);
+    else this.destroy(client);
   }
 
   /**
@@ -166,10 +110,12 @@ export class Clients {
     this.end(client);
   }
 
-  /** Closes a connection whatever is open on it. */
-  destroy({ session, socket }: Client): void {
+  /** Closes a connection whatever is open on it. It is gone then: what Node does after that is of no use to a process that ends. */
+  destroy(client: Client): void {
+    const { session, socket } = client;
     session?.destroy();
     socket.destroy();
+    this.gone(client);
   }
 
   /** Forgets all of it; connections stay as they are. */
@@ -222,8 +168,6 @@ export class Clients {
   }
 
   #add(socket: Socket): Client {
-    const now = this.#ending ? this.#clock.now() : 0;
-    if (this.#ending) this.lastActivity = now;
     const client: Client = {
       socket,
       owner: this,
@@ -234,7 +178,6 @@ export class Clients {
       mark: 0,
       sending: false,
       era: this.#eras.now(),
-      idleSince: now,
       endedAt: undefined,
       session: undefined,
       upgrade: undefined,
@@ -247,26 +190,27 @@ export class Clients {
     this.#open.add(client);
     (socket as ClientSocket)[CLIENT] = client;
     socket.on('close', closed);
-    if (this.#ending) this.#softenEnd(socket);
     return client;
   }
 
   /** Takes a client off the list. */
   forget(client: Client): void {
-    const socket: ClientSocket = client.socket;
-    if (!this.#open.delete(client)) return;
-    socket[CLIENT] = undefined;
-    socket.off('close', closed);
+    client.socket.off('close', closed);
+    this.#remove(client);
   }
 
   /** Its connection was closed. */
   gone(client: Client): void {
-    this.forget(client);
-    this.#onGone(client);
+    if (this.#remove(client)) this.#onGone(client);
+  }
+
+  #remove(client: Client): boolean {
+    (client.socket as ClientSocket)[CLIENT] = undefined;
+    return this.#open.delete(client);
   }
 
   /** Node ends a connection after its last answer with destroySoon: closed while bytes are unread, it would be reset. */
-  #softenEnd(socket: Socket): void {
+  soften({ socket }: Client): void {
     socket.destroySoon = endSoftly;
   }
 }
@@ -281,12 +225,6 @@ function endSoftly(this: ClientSocket): void {
   const client = this[CLIENT];
   if (client !== undefined) client.owner.end(client);
   else Socket.prototype.destroySoon.call(this);
-}
-
-/** Whether bytes of a request have arrived that is not whole yet. */
-export function isHalfRead({ socket, requests, mark, upgrade, session }: Client): boolean {
-  if (requests > 0 || upgrade !== undefined || session !== undefined) return false;
-  return socket.bytesRead - mark > STRAY_BYTES;
 }
 
 function keyOf({ remoteAddress, remotePort }: Socket): string | undefined {

@@ -1,5 +1,5 @@
 import type { BacklogEnding } from './backlog.js';
-import type { RequestEnding } from './open-requests.js';
+import type { RequestEnding } from './tracked-request.js';
 
 /**
  * What the shutdown did to one server's clients; all zero until the trigger. Also the `details` of its handlers in the report.

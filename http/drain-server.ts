@@ -3,9 +3,9 @@ import { ShutdownError } from '../src/index.js';
 import { type AnyServer, isServer } from './any-server.js';
 import type { DrainCounts } from './counts.js';
 import { Drain } from './drain.js';
-import type { OpenRequest } from './open-requests.js';
 import { type DrainOptions, resolveOptions } from './options.js';
 import { subscribeSteps } from './steps.js';
+import type { OpenRequest } from './tracked-request.js';
 
 /** A server that will be drained. Disposing it gives the server back as it was. */
 export interface DrainedServer extends Disposable {

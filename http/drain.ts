@@ -7,18 +7,20 @@ import { ownCode } from '../src/own-code.js';
 import { REQUEST_TIMEOUT } from './answer.js';
 import { Answering } from './answering.js';
 import { type AnyServer, isHttp2 } from './any-server.js';
-import { type Client, Clients, isHalfRead } from './clients.js';
+import { type Client, isHalfRead } from './client.js';
+import { Clients } from './clients.js';
 import { type DrainCounts, Tally } from './counts.js';
 import { Eras } from './eras.js';
 import { endEventStream, isSubscription } from './event-streams.js';
 import { holdClose } from './hold-close.js';
 import { interceptRequests } from './intercept.js';
-import { OpenRequests, type RequestEnding, type TrackedRequest } from './open-requests.js';
+import { OpenRequests } from './open-requests.js';
 import type { DrainSettings } from './options.js';
 import { ParkedRequests } from './parked.js';
 import { closeConnectionAfter } from './pipeline.js';
 import { Reception } from './reception.js';
 import { watchSessions } from './sessions.js';
+import type { RequestEnding, TrackedRequest } from './tracked-request.js';
 import { sayGoodbye } from './upgrades.js';
 
 /**
@@ -231,7 +233,10 @@ export class Drain {
     tally.requestsAtStop = requests.size;
     tally.requests = requests.size;
     clients.beginEnding();
-    for (const record of requests) if (!record.client.session) closeConnectionAfter(record);
+    for (const record of requests) {
+      clients.soften(record.client);
+      if (!record.client.session) closeConnectionAfter(record);
+    }
     this.log.info(`http ${this.label}: ${clients.size} clients connected, ${requests.size} requests open`);
   }
 }

@@ -19,6 +19,7 @@ export class Eras {
   /** The last one in which anything happened. */
   latest: Era | undefined = undefined;
   #timer: unknown = undefined;
+  #exact = false;
 
   /** @param onEnd called just before an era ends. */
   constructor(clock: Clock, onEnd: () => void = () => undefined) {
@@ -29,7 +30,16 @@ export class Eras {
   /** The era of what happens now. */
   now(): Era {
     const { latest } = this;
+    if (this.#exact) return this.#moment();
     return latest !== undefined && latest.endedAt === undefined ? latest : this.#begin();
+  }
+
+  /** From here on each moment is an era of its own; the running one ends. */
+  beExact(): void {
+    if (this.#exact) return;
+    this.#exact = true;
+    this.#clock.clearTimeout(this.#timer);
+    this.#end(this.latest);
   }
 
   dispose(): void {
@@ -39,12 +49,20 @@ export class Eras {
   #begin(): Era {
     const era: Era = { endedAt: undefined };
     this.latest = era;
-    this.#timer = this.#clock.setTimeout(() => {
-      this.#onEnd();
-      era.endedAt = this.#clock.now();
-    }, ERA_MS);
+    this.#timer = this.#clock.setTimeout(() => this.#end(era), ERA_MS);
     // Nothing to keep a process alive for.
     (this.#timer as Partial<NodeJS.Timeout>).unref?.();
     return era;
+  }
+
+  #end(era: Era | undefined): void {
+    if (era === undefined || era.endedAt !== undefined) return;
+    this.#onEnd();
+    era.endedAt = this.#clock.now();
+  }
+
+  #moment(): Era {
+    this.latest = { endedAt: this.#clock.now() };
+    return this.latest;
   }
 }

@@ -1,4 +1,4 @@
-import type { TrackedRequest } from './open-requests.js';
+import type { TrackedRequest } from './tracked-request.js';
 
 /**
  * Requests that a client sent without waiting for the answers to those before them. HTTP/1 answers them in their order, and

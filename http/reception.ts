@@ -9,13 +9,13 @@ import {
 } from 'node:http2';
 import type { Socket } from 'node:net';
 import { TRY_AGAIN } from './answer.js';
-import type { Client } from './clients.js';
+import type { Client } from './client.js';
 import type { Drain } from './drain.js';
 import { bodyOf, type Exchange, isHttp2Response, PairExchange, StreamExchange } from './exchange.js';
 import type { Gatekeeper, PassOn } from './intercept.js';
-import type { TrackedRequest } from './open-requests.js';
 import { closeConnectionAfter } from './pipeline.js';
 import { type Asked, answerProbe, type Probe, probeOf } from './probes.js';
+import type { TrackedRequest } from './tracked-request.js';
 
 /**
  * What becomes of everything that comes in, by where the drain stands.
@@ -118,6 +118,7 @@ export class Reception implements Gatekeeper {
       clients.active(client);
       return record;
     }
+    clients.soften(client);
     tally.requests += 1;
     settings.bus.enforceDeadline();
     if (stage !== 'delivering') return record;

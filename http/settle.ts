@@ -1,5 +1,6 @@
 import { turn } from './backlog.js';
-import { type Client, isHalfRead, LINGER_MS } from './clients.js';
+import { type Client, idleSince, isHalfRead } from './client.js';
+import { LINGER_MS } from './clients.js';
 import type { Drain } from './drain.js';
 
 /** How long changes that nobody announces, bytes on an idle connection say, may go unseen, in milliseconds. */
@@ -62,14 +63,15 @@ function idleDue(drain: Drain, client: Client, policy: IdlePolicy): number {
   if (policy === 'at-once') return 0;
   if (isHalfRead(client)) return stallDue(drain, client);
   const { idleLingerMs } = drain.settings;
-  const quiet = drain.stoppedAt - client.idleSince >= idleLingerMs * QUIET_FACTOR;
-  return Math.max(client.idleSince, drain.stoppedAt) + idleLingerMs * (quiet ? QUIET_SHARE : 1);
+  const since = idleSince(client);
+  const quiet = drain.stoppedAt - since >= idleLingerMs * QUIET_FACTOR;
+  return Math.max(since, drain.stoppedAt) + idleLingerMs * (quiet ? QUIET_SHARE : 1);
 }
 
 /** When a session of HTTP/2 is closed. One in use would stay in use: nothing but GOAWAY tells its client to go elsewhere. */
 function sessionDue({ settings, stoppedAt }: Drain, client: Client, policy: IdlePolicy): number {
   if (policy === 'at-once') return 0;
-  const since = client.requests > 0 ? stoppedAt : Math.max(client.idleSince, stoppedAt);
+  const since = client.requests > 0 ? stoppedAt : Math.max(idleSince(client), stoppedAt);
   return since + settings.idleLingerMs;
 }
 
@@ -87,7 +89,9 @@ function stallDue({ clients, settings }: Drain, client: Client): number {
 }
 
 /** When a connection whose client does not close may be closed: not while the answer is still leaving. */
-function lingerDue({ socket, session, requests, idleSince, endedAt = 0 }: Client): number {
-  if (session) return requests > 0 ? Number.POSITIVE_INFINITY : Math.max(endedAt, idleSince) + LINGER_MS;
+function lingerDue(client: Client): number {
+  const { socket, session, requests, endedAt = 0 } = client;
+  if (session)
+    return requests > 0 ? Number.POSITIVE_INFINITY : Math.max(endedAt, idleSince(client)) + LINGER_MS;
   return socket.writableFinished ? endedAt + LINGER_MS : Number.POSITIVE_INFINITY;
 }

@@ -24,6 +24,20 @@ describe('eras', () => {
     expect(eras.latest).toBe(second);
   });
 
+  it('are moments once they are to be exact; the running one ends then', async () => {
+    const clock = createFakeClock();
+    let ends = 0;
+    const eras = new Eras(clock, () => void (ends += 1));
+    const running = eras.now();
+    await clock.advance(10);
+    eras.beExact();
+    eras.beExact();
+    expect([running.endedAt, ends, clock.pending]).toEqual([10, 1, 0]);
+    await clock.advance(1);
+    expect(eras.now()).toEqual({ endedAt: 11 });
+    expect(eras.latest).toEqual({ endedAt: 11 });
+  });
+
   it('keep no timer while nobody asks, nor after they were disposed', async () => {
     const clock = createFakeClock();
     const eras = new Eras(clock);

@@ -1,9 +1,10 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import type { Client } from '../../http/clients.js';
+import type { Client } from '../../http/client.js';
 import { PairExchange } from '../../http/exchange.js';
-import { OpenRequests, type TrackedRequest } from '../../http/open-requests.js';
+import { OpenRequests } from '../../http/open-requests.js';
+import type { TrackedRequest } from '../../http/tracked-request.js';
 import type { JobView } from '../../src/index.js';
 
 function jobOf(id: string): JobView {

@@ -375,6 +375,24 @@ describe('requests that do not arrive in full', () => {
     expect(service.drained.counts).toMatchObject({ requests: 0, refused: 0, reset: 0 });
   });
 
+  it('what still comes of such a body after the end of its connection resets nothing', async () => {
+    const service = await openService((_request, response) => response.end('served'));
+    let serverSide: Socket | undefined;
+    service.server.once('connection', (socket) => void (serverSide = socket));
+    const client = service.client({ allowHalfOpen: true });
+    client.socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf');
+    await client.until('served');
+    const before = serverSide?.bytesRead ?? 0;
+    const stopped = service.bus.requestShutdown();
+    await until(() => client.ended);
+    client.socket.write('more');
+    await until(() => serverSide?.bytesRead === before + 4 || client.error !== undefined);
+    client.socket.end('!');
+    await client.closed;
+    expect(client.error).toBeUndefined();
+    await stopped;
+  });
+
   it('half a head is not given up while others are answered: then it may be us who are slow', async () => {
     const service = await openService(
       (request, response) => {
