@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Clients } from './clients.js';
@@ -20,15 +20,13 @@ export interface Client {
   readonly owner: Clients;
   /** Requests on it that are followed: their response has not closed. */
   requests: number;
-  /** The latest one while it is not followed: see {@link OpenRequests}. */
-  request: IncomingMessage | undefined;
+  /** That of the latest one while it is not followed: see {@link OpenRequests}. */
   response: ServerResponse | undefined;
-  noted: boolean;
   /** `socket.bytesRead` when it was last between two requests; 0 until somebody needs to know. */
   mark: number;
   /** Was answered before it had sent the whole body of its request: the rest of that is no beginning of a next one. */
   sending: boolean;
-  /** When it was accepted or its last response closed. */
+  /** When it was accepted, last asked, or its last response closed. */
   era: Era;
   /** When our side was ended, on the clock. */
   endedAt: number | undefined;
@@ -52,7 +50,7 @@ export function isHalfRead({ socket, requests, mark, sending, upgrade, session }
   return socket.bytesRead - mark > STRAY_BYTES;
 }
 
-/** When it was accepted or its last response closed, on the clock; known from {@link Clients.beginEnding} on. */
+/** When it was accepted, last asked, or its last response closed, on the clock; known from {@link Clients.beginEnding} on. */
 export function idleSince({ era }: Client): number {
   return era.endedAt ?? Number.POSITIVE_INFINITY;
 }

@@ -64,16 +64,15 @@ export class Clients {
   beginEnding(): void {
     this.#ending = true;
     this.#eras.beExact();
+    for (const { socket } of this.#open) this.#softenEnd(socket);
     this.#findHalfRead();
   }
 
   /** Reading `bytesRead` after every request would cost a small server a fiftieth of its throughput; Node's parser knows it, too. */
   #findHalfRead(): void {
-    const resting: Socket[] = [];
-    for (const { socket, requests, session, upgrade, handshaking } of this.#open)
-      if (requests === 0 && session === undefined && upgrade === undefined && !handshaking)
-        resting.push(socket);
-    for (const socket of idleSockets(this.#server, resting)) this.of(socket).mark = socket.bytesRead;
+    const idle = idleSockets(this.#server);
+    for (const client of this.#open)
+      if (client.requests === 0 && (idle?.has(client.socket) ?? true)) client.mark = client.socket.bytesRead;
   }
 
   /**
@@ -84,7 +83,7 @@ export class Clients {
     const { socket, session, sending } = client;
     // TLS and HTTP/2 say goodbye first; what still comes of a body would reset the connection.
     if (session || sending || socket.writableLength > 0 || this.#isTls()) this.end(client);
-    else this.destroy(client);
+    else socket.destroy();
   }
 
   /**
@@ -110,12 +109,10 @@ export class Clients {
     this.end(client);
   }
 
-  /** Closes a connection whatever is open on it. It is gone then: what Node does after that is of no use to a process that ends. */
-  destroy(client: Client): void {
-    const { session, socket } = client;
+  /** Closes a connection whatever is open on it. */
+  destroy({ session, socket }: Client): void {
     session?.destroy();
     socket.destroy();
-    this.gone(client);
   }
 
   /** Forgets all of it; connections stay as they are. */
@@ -167,14 +164,14 @@ export class Clients {
     };
   }
 
-  #add(socket: Socket): Client {
+  #add(shown: Socket): Client {
+    // HTTP/2 shows a stand-in, which throws once its session is gone; a method of it is one of the socket's own.
+    const socket = shown.off('close', closed);
     const client: Client = {
       socket,
       owner: this,
       requests: 0,
-      request: undefined,
       response: undefined,
-      noted: false,
       mark: 0,
       sending: false,
       era: this.#eras.now(),
@@ -190,27 +187,26 @@ export class Clients {
     this.#open.add(client);
     (socket as ClientSocket)[CLIENT] = client;
     socket.on('close', closed);
+    if (this.#ending) this.#softenEnd(socket);
     return client;
   }
 
   /** Takes a client off the list. */
   forget(client: Client): void {
-    client.socket.off('close', closed);
-    this.#remove(client);
+    const socket: ClientSocket = client.socket;
+    if (!this.#open.delete(client)) return;
+    socket[CLIENT] = undefined;
+    socket.off('close', closed);
   }
 
   /** Its connection was closed. */
   gone(client: Client): void {
-    if (this.#remove(client)) this.#onGone(client);
-  }
-
-  #remove(client: Client): boolean {
-    (client.socket as ClientSocket)[CLIENT] = undefined;
-    return this.#open.delete(client);
+    this.forget(client);
+    this.#onGone(client);
   }
 
   /** Node ends a connection after its last answer with destroySoon: closed while bytes are unread, it would be reset. */
-  soften({ socket }: Client): void {
+  #softenEnd(socket: Socket): void {
     socket.destroySoon = endSoftly;
   }
 }

@@ -78,6 +78,7 @@ export class Drain {
       interceptRequests(server, new Reception(this)),
       watchSessions(server, this.clients),
       () => this.clients.dispose(),
+      () => this.requests.dispose(),
       this.#watchServer(),
       this.#watchBus(),
       () => this.#letGo(),
@@ -233,10 +234,7 @@ export class Drain {
     tally.requestsAtStop = requests.size;
     tally.requests = requests.size;
     clients.beginEnding();
-    for (const record of requests) {
-      clients.soften(record.client);
-      if (!record.client.session) closeConnectionAfter(record);
-    }
+    for (const record of requests) if (!record.client.session) closeConnectionAfter(record);
     this.log.info(`http ${this.label}: ${clients.size} clients connected, ${requests.size} requests open`);
   }
 }

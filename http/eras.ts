@@ -42,8 +42,10 @@ export class Eras {
     this.#end(this.latest);
   }
 
+  /** Begins no era that would need a timer any more. */
   dispose(): void {
     this.#clock.clearTimeout(this.#timer);
+    this.#exact = true;
   }
 
   #begin(): Era {

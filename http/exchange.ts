@@ -16,8 +16,6 @@ export interface Exchange {
   readonly carrier: ServerResponse | ServerHttp2Stream;
   /** Whether the request has come to its end; a body that waits in our buffer has, the application has not read it. */
   readonly arrived: boolean;
-  /** What tells of the request's body as it arrives; `undefined` for a request without one. */
-  readonly body: EventEmitter | undefined;
 }
 
 /** A pair of HTTP/1. */
@@ -36,10 +34,6 @@ export class PairExchange implements Exchange {
 
   get arrived(): boolean {
     return this.request.complete || this.request.readableLength > 0;
-  }
-
-  get body(): EventEmitter | undefined {
-    return bodyOf(this.request);
   }
 }
 
@@ -73,6 +67,7 @@ export class StreamExchange implements Exchange {
     return endAfterHeaders || ended || readableLength > 0;
   }
 
+  /** What tells of the request's body as it arrives; `undefined` for a request without one. */
   get body(): EventEmitter | undefined {
     return this.carrier.endAfterHeaders ? undefined : this.carrier;
   }

@@ -1,27 +1,24 @@
-import { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { AnyServer } from './any-server.js';
 
+// Node's own list of the connections that speak HTTP/1 on a server, since Node 18: what closeIdleConnections() works with. It is no
+// public interface; without it nothing breaks, a half-read head is then taken for a connection between two requests.
+const CONNECTIONS = 'http.server.connections';
+
+interface ConnectionsList {
+  idle(): readonly { readonly socket: Socket | undefined }[];
+}
+
 /**
- * Which of these connections are between two requests of HTTP/1, as far as Node's parser has read. One that never had a request is told
- * of or not, as the version of Node has it.
- *
- * Node does not tell, but has a method that closes exactly those: it is asked to, and finds a `destroy` that does not.
+ * The connections of a server that are between two requests of HTTP/1, as far as Node's parser has read. One that never had a
+ * request is among them or not, as the version of Node has it.
+ * @returns `undefined` where Node does not know: a server that does not listen itself, HTTP/2 alone.
  */
-export function idleSockets(server: AnyServer, sockets: readonly Socket[]): ReadonlySet<Socket> {
-  const idle = new Set<Socket>();
-  // Whoever has put an own method there is not overruled; such a connection counts as one in use.
-  const asked = sockets.filter((socket) => !socket.destroyed && !Object.hasOwn(socket, 'destroy'));
-  if (asked.length === 0) return idle;
-  const noteIdle = function (this: Socket): Socket {
-    idle.add(this);
-    return this;
-  };
-  for (const socket of asked) socket.destroy = noteIdle;
-  try {
-    Server.prototype.closeIdleConnections.call(server);
-  } finally {
-    for (const socket of asked) delete (socket as Partial<Socket>).destroy;
-  }
-  return idle;
+export function idleSockets(server: AnyServer): ReadonlySet<Socket> | undefined {
+  const key = Object.getOwnPropertySymbols(server).find(({ description }) => description === CONNECTIONS);
+  const list = key && (server as unknown as Record<symbol, Partial<ConnectionsList> | undefined>)[key];
+  if (typeof list?.idle !== 'function') return undefined;
+  const sockets = new Set<Socket>();
+  for (const { socket } of list.idle()) if (socket) sockets.add(socket);
+  return sockets;
 }

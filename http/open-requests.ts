@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { DeliveryOutcome, JobView } from '../src/index.js';
 import type { Client } from './client.js';
 import { type Exchange, PairExchange } from './exchange.js';
@@ -54,7 +54,7 @@ export class OpenRequests implements Iterable<TrackedRequest> {
     }
   }
 
-  /** The open request that a response or a stream of HTTP/2 belongs to. */
+  /** The request that a response or a stream of HTTP/2 belongs to, as long as it is followed. */
   of(carrier: Exchange['carrier']): TrackedRequest | undefined {
     return (carrier as Carrier)[RECORD];
   }
@@ -64,6 +64,7 @@ export class OpenRequests implements Iterable<TrackedRequest> {
     const record = new TrackedRequest(exchange, client, this);
     const carrier: Carrier = exchange.carrier;
     client.requests += 1;
+    client.sending = false;
     carrier[RECORD] = record;
     record.previous = this.#last;
     if (this.#last) this.#last.next = record;
@@ -74,12 +75,11 @@ export class OpenRequests implements Iterable<TrackedRequest> {
     return record;
   }
 
-  /** Opens a request as long as nobody needs to know when exactly it ends. @param request of HTTP/1 */
-  note(request: IncomingMessage, response: ServerResponse, client: Client): void {
-    if (client.noted) this.#look(client);
-    else this.#noted.push(client);
-    client.noted = true;
-    client.request = request;
+  /** Opens a request of HTTP/1 as long as nobody needs to know when exactly it ends. */
+  note(response: ServerResponse, client: Client): void {
+    if (client.response === undefined) this.#noted.push(client);
+    else this.#look(client);
+    client.sending = false;
     client.response = response;
   }
 
@@ -93,20 +93,17 @@ export class OpenRequests implements Iterable<TrackedRequest> {
     if (this.#noted.length === 0) return;
     const noted = this.#noted;
     this.#noted = [];
-    for (const client of noted) {
-      client.noted = false;
-      this.#look(client);
-    }
+    for (const client of noted) this.#look(client);
   }
 
   #look(client: Client): void {
-    const { request, response } = client;
-    client.request = undefined;
+    const { response } = client;
     client.response = undefined;
-    if (request === undefined || response === undefined) return;
-    const over = response.destroyed || client.socket.destroyed;
-    if (over && request.complete) return;
-    const record = this.begin(new PairExchange(request, response), client);
+    if (response === undefined) return;
+    const { req, destroyed } = response;
+    const over = destroyed || client.socket.destroyed;
+    if (over && req.complete) return;
+    const record = this.begin(new PairExchange(req, response), client);
     if (over) this.end(record, record.endingOr('left'));
   }
 
@@ -156,12 +153,16 @@ export class OpenRequests implements Iterable<TrackedRequest> {
 
   /** Ends requests whose connection is gone; pipelined ones get no `close` of their own. */
   abandon(client: Client): void {
-    client.request = undefined;
     client.response = undefined;
     if (client.requests === 0) return;
     // Ended by us, it took what was pipelined behind the last answer with it.
     const ending = client.endedAt === undefined ? 'left' : 'reset';
     for (const record of this) if (record.client === client) this.end(record, ending);
+  }
+
+  /** Forgets what was noted and not yet looked at. */
+  dispose(): void {
+    for (const client of this.#noted.splice(0)) client.response = undefined;
   }
 
   /** Ends a request, once; later calls have no effect. */

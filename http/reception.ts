@@ -41,6 +41,8 @@ export class Reception implements Gatekeeper {
     // Made up by a test say: on no connection that could be drained.
     if (!request.socket) return passOn(event, request, response);
     if (isHttp2Response(response)) return this.#streamPair(event, request, response, passOn);
+    // Emitted again after its client has left: there is nothing to wait for.
+    if (response.destroyed || request.socket.destroyed) return passOn(event, request, response);
     const client = clients.of(request.socket);
     // The application may emit it again, after checkContinue say.
     if (requests.has(response, client)) return passOn(event, request, response);
@@ -50,7 +52,7 @@ export class Reception implements Gatekeeper {
     const handOn = () => passOn(event, request, response);
     if (stage === 'serving') {
       clients.active(client);
-      requests.note(request, response, client);
+      requests.note(response, client);
       return requests.run(response, bodyOf(request), handOn);
     }
     const record = this.#admit(new PairExchange(request, response), client);
@@ -118,7 +120,6 @@ export class Reception implements Gatekeeper {
       clients.active(client);
       return record;
     }
-    clients.soften(client);
     tally.requests += 1;
     settings.bus.enforceDeadline();
     if (stage !== 'delivering') return record;

@@ -136,7 +136,7 @@ async function answerRest(drain: Drain, context: ShutdownContext, reserveMs: num
   const share = openShare(clock, lastMs, () => undefined);
   await settleClients(drain, AbortSignal.any([signal, share.signal]), 'at-once');
   share.release();
-  if (!drain.deserted) await turn();
+  await turn();
   drain.destroyAll();
   const { answered, refused, reset, left } = drain.counts;
   log.info(

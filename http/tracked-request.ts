@@ -51,7 +51,10 @@ export class TrackedRequest implements OpenRequest {
 
   /** Whether the answer has left as a whole. */
   get finished(): boolean {
-    return this.exchange.carrier.writableFinished;
+    const { client, exchange } = this;
+    // Of an answer that was cut off with its connection Node says so, too: nothing of it waits any more.
+    const cutOff = client.session === undefined && client.socket.destroyed;
+    return exchange.carrier.writableFinished && !cutOff;
   }
 
   /** How it ended if nothing more of its answer can leave. @param unfinished what it is called without its whole answer */

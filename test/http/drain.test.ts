@@ -1,6 +1,8 @@
-import { Agent, get } from 'node:http';
+import { Agent, get, type RequestListener } from 'node:http';
+import { type AddressInfo, createServer as createNetServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { ShutdownReport } from '../../src/index.js';
+import { RawClient } from './raw-client.js';
 import { closeServices, gate, openService, until } from './service.js';
 
 afterEach(closeServices);
@@ -104,6 +106,23 @@ describe('readiness', () => {
   });
 });
 
+describe('a server that is handed its connections by another one', () => {
+  it('ends idle ones without an answer that nobody asked for', async () => {
+    const service = await openService((_request, response) => response.end('served'));
+    const front = createNetServer((socket) => void service.server.emit('connection', socket));
+    service.server.close();
+    await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
+    const client = new RawClient((front.address() as AddressInfo).port);
+    await client.get('/').until('served');
+    const report = await service.bus.requestShutdown();
+    await client.closed;
+    front.close();
+    expect([client.statuses, client.error]).toEqual([[200], undefined]);
+    expect(service.drained.counts).toMatchObject({ requests: 0, refused: 0 });
+    expect(report.durationMs).toBeLessThan(900);
+  });
+});
+
 describe('requests under way', () => {
   it('B03, B05: are answered to the end, with Connection: close, before the shutdown goes on', async () => {
     const finish = gate();
@@ -174,6 +193,46 @@ describe('requests under way', () => {
     expect(reader.text.match(/Connection: close/g)).toHaveLength(1);
     expect(detailsOf(await stopped, 'drain')).toMatchObject({ answered: 2, openAtStop: 1 });
     expect(drained.connections).toBe(0);
+  });
+});
+
+describe('an answer that is still leaving at the trigger', () => {
+  const LENGTH = 20_000_000;
+  const long: RequestListener = (request, response) => {
+    if (request.url === '/long') response.end('x'.repeat(LENGTH));
+    else response.end('served');
+  };
+
+  /** A client that has asked for a long answer and reads nothing yet, beside an idle one. */
+  async function openSlow() {
+    const service = await openService(long);
+    await service.client().get('/').until('served');
+    const slow = service.client();
+    slow.socket.pause();
+    const ended = new Promise<void>((resolve) => {
+      service.server.once('request', (_request, response) => setImmediate(() => resolve(void response)));
+    });
+    slow.get('/long');
+    await ended;
+    return { service, slow };
+  }
+
+  it('arrives whole: no other connection that is idle changes that', async () => {
+    const { service, slow } = await openSlow();
+    const stopped = service.bus.requestShutdown();
+    slow.socket.resume();
+    await slow.closed;
+    expect([slow.body.length, slow.error]).toEqual([LENGTH, undefined]);
+    await stopped;
+    expect(service.drained.counts).toMatchObject({ requests: 1, answered: 1, left: 0 });
+  });
+
+  it('negative twin: whose client leaves in the middle of it is none that was answered', async () => {
+    const { service, slow } = await openSlow();
+    const stopped = service.bus.requestShutdown();
+    slow.socket.destroy();
+    await stopped;
+    expect(service.drained.counts).toMatchObject({ requests: 1, answered: 0, left: 1 });
   });
 });
 

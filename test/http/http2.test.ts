@@ -273,6 +273,22 @@ describe.each(['h2c', 'h2'] as const)('HTTP/2 (%s)', (kind) => {
   });
 });
 
+it('a session from before the drain was attached is ended when it has asked since', async () => {
+  const errors = uncaughtErrors();
+  const { bus } = openBus();
+  const server = createServer((_request, response) => response.end('served'));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  undo.push(() => session.destroy());
+  expect((await ask(session)).body).toBe('served');
+  const drained = drainServer(server, { bus });
+  expect((await ask(session)).body).toBe('served');
+  const closed = closeOf(session);
+  const report = await bus.requestShutdown();
+  await closed;
+  expect([report.exitCode, drained.connections, errors()]).toEqual([0, 0, []]);
+});
+
 describe('a server of HTTP/2 that speaks HTTP/1 too', () => {
   it('drains both', async () => {
     const finish = gate();

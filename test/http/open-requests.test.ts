@@ -19,8 +19,10 @@ function open(requests: OpenRequests): TrackedRequest {
   return requests.begin(new PairExchange({} as IncomingMessage, responseOf()), clientOf());
 }
 
-function responseOf(): ServerResponse {
-  return new EventEmitter() as ServerResponse;
+const whole = { complete: true } as IncomingMessage;
+
+function responseOf(req = whole): ServerResponse {
+  return Object.assign(new EventEmitter(), { req }) as ServerResponse;
 }
 
 /** Handles a request with this listener. */
@@ -74,7 +76,6 @@ describe('the jobs of open requests', () => {
 });
 
 describe('noted requests', () => {
-  const whole = { complete: true } as IncomingMessage;
   const answered = (response: ServerResponse) => Object.assign(response, { destroyed: true });
 
   it('are followed when they are still open at the second look, in their order, and only then', () => {
@@ -82,10 +83,10 @@ describe('noted requests', () => {
     const requests = new OpenRequests((_record, ending) => void endings.push(ending));
     const [first, second, third] = [responseOf(), responseOf(), responseOf()];
     const client = clientOf();
-    requests.note(whole, first, client);
-    requests.note(whole, second, client);
+    requests.note(first, client);
+    requests.note(second, client);
     answered(second);
-    requests.note(whole, third, client);
+    requests.note(third, client);
     expect([first, second, third].map((response) => response.listenerCount('close'))).toEqual([1, 0, 0]);
     expect([...requests].map(({ response }) => response)).toEqual([first, third]);
     expect(client.requests).toBe(2);
@@ -97,7 +98,7 @@ describe('noted requests', () => {
     const told: IncomingMessage[] = [];
     const requests = new OpenRequests(({ request }) => void told.push(request));
     const half = { complete: false } as IncomingMessage;
-    for (const request of [half, whole]) requests.note(request, answered(responseOf()), clientOf());
+    for (const request of [half, whole]) requests.note(answered(responseOf(request)), clientOf());
     expect(requests.size).toBe(0);
     expect(told).toEqual([half]);
   });
@@ -105,16 +106,18 @@ describe('noted requests', () => {
   it('of a connection that is gone are forgotten', () => {
     const requests = new OpenRequests(() => {});
     const client = clientOf();
-    requests.note(whole, responseOf(), client);
+    requests.note(responseOf(), client);
     requests.abandon(client);
-    requests.note(whole, responseOf(), { requests: 0, socket: { destroyed: true } } as Client);
+    requests.note(responseOf(), clientOf());
+    requests.dispose();
+    requests.note(responseOf(), { requests: 0, socket: { destroyed: true } } as Client);
     expect(requests.size).toBe(0);
   });
 
   it('A07: own the jobs begun in them', () => {
     const requests = new OpenRequests(() => {});
     const response = responseOf();
-    requests.note(whole, response, clientOf());
+    requests.note(response, clientOf());
     requests.run(response, undefined, () => requests.adopt(jobOf('1')));
     expect([...requests].map(idsOf)).toEqual([['1']]);
   });

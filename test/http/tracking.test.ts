@@ -209,4 +209,22 @@ describe('the server itself', () => {
     expect(client.statuses).toEqual([100, 200]);
     await until(() => service.drained.openRequests.length === 0);
   });
+
+  it('one that is emitted again after its client has left is waited for by nobody', async () => {
+    const service = await openService(() => {}, { bus: { budgetMs: 9000 } });
+    const again = new Promise<() => boolean>((resolve) => {
+      service.server.on('checkContinue', (request, response) => {
+        response.once('close', () => resolve(() => service.server.emit('request', request, response)));
+      });
+    });
+    const client = service.client();
+    client.socket.write('POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n');
+    await until(() => service.drained.openRequests.length === 1);
+    const stopped = service.bus.requestShutdown();
+    client.socket.destroy();
+    const emit = await again;
+    expect(emit()).toBe(true);
+    expect((await stopped).durationMs).toBeLessThan(2000);
+    expect(service.drained.counts).toMatchObject({ requests: 1, left: 1 });
+  });
 });
