@@ -54,6 +54,11 @@ describe('whatever ends the process', () => {
     expect(code).toBe(0);
   });
 
+  it('what fails in those who wait for the report is told before the exit', async () => {
+    const { stderr } = await start('late-rejection.js', { env }).ended;
+    expect(stderr).toContain('the report could not be stored');
+  });
+
   it("one bus's deadline does not end another one's shutdown", async () => {
     const { code, stdout } = await startAndKill('two-buses.js', 'SIGTERM');
     expect(stdout).toContain('the long one is done');
