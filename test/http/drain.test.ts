@@ -210,7 +210,7 @@ describe('an answer that is still leaving at the trigger', () => {
     const slow = service.client();
     slow.socket.pause();
     const ended = new Promise<void>((resolve) => {
-      service.server.once('request', (_request, response) => setImmediate(() => resolve(void response)));
+      service.server.once('request', () => setImmediate(resolve));
     });
     slow.get('/long');
     await ended;
