@@ -11,6 +11,7 @@ import type { ShutdownHandler, SubscribeOptions, Subscriber } from './phases.js'
 import { reasonName, type ShutdownReason } from './reason.js';
 import type { ShutdownReport } from './report.js';
 import { Reporter, type ReporterHost } from './reporter.js';
+import { Safekeeping, type SafekeepingHost } from './safekeeping.js';
 import type { ShutdownParts, ShutdownRun } from './shutdown.js';
 import { createSubscriber } from './subscriber.js';
 import { installTriggers } from './triggers/index.js';
@@ -37,6 +38,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   readonly #log: Logger;
   readonly #registry: OpenJobs;
   readonly #reporter: Reporter;
+  readonly #safekeeping: Safekeeping | undefined;
   readonly #subscribers = new Set<Subscriber>();
   readonly #errors: Error[] = [];
   #state: ShutdownState = 'running';
@@ -54,7 +56,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.config = resolveConfig(options);
     const { config, instanceId } = this;
     this.#log = createInstanceLogger(config.logger, config.service, instanceId);
-    this.#registry = new OpenJobs(config.clock, this.#jobListener(), config.store);
+    this.#safekeeping = config.store && new Safekeeping(config.store, this.#safekeepingHost());
+    this.#registry = new OpenJobs(config.clock, this.#jobListener(), this.#safekeeping?.keeper);
     this.jobs = this.#registry;
     this.#reporter = new Reporter(this.#reporterHost());
     this.#install();
@@ -68,6 +71,14 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   /** Whether this process should get new work: what a readiness probe asks. */
   get ready(): boolean {
     return this.#state === 'running';
+  }
+
+  /**
+   * Whether jobs are held in memory only although a durable store was asked for: it failed, and is tried again at each heartbeat.
+   * The service goes on; a readiness probe says so.
+   */
+  get degraded(): boolean {
+    return this.#safekeeping?.keeper.degraded !== undefined;
   }
 
   /**
@@ -102,6 +113,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     if (this.#state === 'stopping') return;
     this.#uninstall?.();
     void this.#reporter.close();
+    void this.#safekeeping?.close();
   }
 
   [Symbol.dispose](): void {
@@ -143,6 +155,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       undo();
       this.config.process.off('exit', onExit);
     };
+    this.#safekeeping?.open(this.#reporter);
     void this.#load();
     void this.#reporter.warmUp();
   }
@@ -162,6 +175,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     // Without a turn in between, whenever it can be: nothing else may happen between the trigger and the run.
     const { enterShutdown, leaveShutdown, ShutdownRun } = this.#loaded ?? (await this.#load());
     enterShutdown(this.instanceId);
+    this.#safekeeping?.stop(reason);
     const run = new ShutdownRun(this.#parts(), reason, triggeredAt);
     this.#run = run;
     if (this.#hurried) run.hurry();
@@ -217,10 +231,19 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   /** Whoever is still open goes to stderr, once. */
   #speakLast(reason: string): void {
     if (this.#simulated || this.#registry.size === 0) return;
-    const jobs = [...this.#registry];
-    this.#log.error(`${jobs.length} open jobs not accepted by every notifier; one line each follows`);
-    this.#reporter.speakLast(jobs, this.#run ? reasonName(this.#run.reason) : reason);
-    for (const job of jobs) this.#registry.forget(job);
+    const open = [...this.#registry];
+    const keeper = this.#safekeeping?.keeper;
+    const jobs = open.filter((job) => !keeper?.keeps(job));
+    const kept = open.length - jobs.length;
+    if (kept > 0)
+      this.#log.error(
+        `${kept} open jobs not accepted by every notifier stay in the store ${keeper?.store.name}, for the next who looks`,
+      );
+    if (jobs.length > 0) {
+      this.#log.error(`${jobs.length} open jobs not accepted by every notifier; one line each follows`);
+      this.#reporter.speakLast(jobs, this.#run ? reasonName(this.#run.reason) : reason);
+    }
+    for (const job of open) this.#registry.forget(job);
   }
 
   /** What only a shutdown needs comes in the background, so that neither the import nor the budget pays for it. */
@@ -239,10 +262,10 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       instanceId: this.instanceId,
       log: this.#log,
       accepted: (job) => {
+        this.#safekeeping?.keeper.delivered(job);
         this.#registry.forget(job);
         this.#run?.jobSettled(job);
       },
-      storeFailed: (error) => this.#noteStoreFailure(error),
       delivered: (event) => {
         if (this.listenerCount('delivery') > 0) this.emit('delivery', event());
       },
@@ -259,6 +282,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       subscribers: this.#subscribers,
       errors: this.#errors,
       simulated: this.#simulated,
+      close: () => this.#safekeeping?.close(),
       observed: () => this.eventNames().some((event) => !this.listeners(event).every(isIdleOwnCode)),
       emit: this.emit.bind(this) as ShutdownParts['emit'],
     };
@@ -277,7 +301,6 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       jobInterrupted: (event: ShutdownEvents['job-interrupted'][0]) =>
         void this.emit('job-interrupted', event),
       jobTimedOut: (job: JobHandle) => void this.#reportOne(job),
-      storeFailed: (error: unknown) => this.#noteStoreFailure(error),
     };
   }
 
@@ -300,8 +323,18 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     );
   }
 
-  #noteStoreFailure(error: unknown): void {
-    this.#note('the job store failed; jobs are held in memory, and some may be reported twice', error);
+  #safekeepingHost(): SafekeepingHost {
+    return {
+      config: this.config,
+      instanceId: this.instanceId,
+      log: this.#log,
+      openJobs: () => this.#registry,
+      degraded: (error) => {
+        if (error)
+          this.#errors.push(new Error(`the job store failed: ${messageOf(error)}`, { cause: error }));
+        this.emit(error ? 'store-failed' : 'store-restored', ...((error ? [{ error }] : []) as []));
+      },
+    };
   }
 
   #note(what: string, error: unknown): void {

@@ -6,11 +6,13 @@ import type { NotifierSettings } from './config/notifier-settings.js';
 import { DEFAULT_SIGNALS } from './config/values.js';
 import type { DeliveryMode } from './delivery.js';
 import { ShutdownError } from './errors.js';
+import type { SealingKey } from './jobs/sealing.js';
 import { type Logger, stderrLogger } from './logger.js';
 import type { Notifier } from './notifier.js';
 import { budgetOf, detectPlatform, PLATFORMS, type Platform, type PlatformName } from './platform.js';
 import type { ProcessLike } from './process-like.js';
 import type { JobStore } from './store.js';
+import { loadStore } from './store-loader.js';
 import type { MemoryWatchOptions } from './triggers/memory.js';
 
 /** Options of a bus. Explicit options come before environment variables, those before the platform's defaults. */
@@ -35,7 +37,10 @@ export interface ShutdownBusOptions {
   readonly notifiers?: readonly Notifier[];
   /** Every notifier gets every envelope, or the next only what the one before did not take. @default 'all' */
   readonly deliveryMode?: DeliveryMode;
-  /** Where open jobs are kept besides the process's own memory. @default nowhere: memory */
+  /**
+   * Where open jobs are kept besides the process's own memory, so that a survivor can report them: `lmdbStore`, `redisStore`.
+   * @default nowhere: memory
+   */
   readonly store?: JobStore;
   /** Paths in payloads whose values never leave the process: `user.password`, `*.token`, `cards[*].number`. @default none */
   readonly redact?: readonly string[];
@@ -66,6 +71,8 @@ export interface ShutdownConfig extends BudgetShares {
   readonly notifierSettings: readonly NotifierSettings[];
   readonly deliveryMode: DeliveryMode;
   readonly store: JobStore | undefined;
+  /** What payloads in a durable store are encrypted with; the first is used, the others still open what they sealed. */
+  readonly storeKeys: readonly SealingKey[];
   readonly redact: readonly string[];
   readonly memory: MemoryWatchOptions | false;
   readonly watchdog: boolean;
@@ -103,7 +110,10 @@ export function resolveConfig(
   env: Environment = process.env,
 ): ShutdownConfig {
   checkOptions(options);
-  const settings = readEnvironment(env, options.notifiers === undefined);
+  const settings = readEnvironment(env, {
+    notifiers: options.notifiers === undefined,
+    store: options.store === undefined,
+  });
   const platform = options.platform === undefined ? detectPlatform(env) : PLATFORMS[options.platform];
   const shares = resolveShares(options, settings, platform);
   return {
@@ -115,7 +125,8 @@ export function resolveConfig(
     notifiers: options.notifiers,
     notifierSettings: settings.notifiers ?? [{ kind: 'stdout', options: {} }],
     deliveryMode: options.deliveryMode ?? settings.deliveryMode ?? DEFAULTS.deliveryMode,
-    store: options.store,
+    store: options.store ?? (settings.store && loadStore(settings.store)),
+    storeKeys: settings.storeKeys ?? [],
     redact: options.redact ?? settings.redact ?? [],
     memory: options.memory ?? settings.memory ?? false,
     watchdog: options.watchdog ?? true,

@@ -1,5 +1,3 @@
-import type { StoredJob } from './store.js';
-
 /** What became of a job: cut off by the shutdown, by its own time limit, or by the death of its process. */
 export type JobOutcome = 'interrupted' | 'timed-out' | 'lost';
 
@@ -22,6 +20,8 @@ export interface EnvelopeData {
   readonly instanceId: string;
   readonly host: string;
   readonly pid: number;
+  /** What a survivor knows of the death, or why the payload is missing. */
+  readonly detail?: string;
   /** The payload was larger than the far end takes and was left out. */
   readonly truncated?: true;
   /** Bytes of JSON that were left out. */
@@ -54,6 +54,23 @@ export interface EnvelopeOrigin {
   readonly instanceId: string;
   /** Turns payload and progress into JSON text; see `createSerialiser`. */
   readonly serialise: (value: unknown) => string;
+  /** @default this machine's name */
+  readonly host?: string;
+  /** @default this process's number */
+  readonly pid?: number;
+}
+
+/** What an envelope tells of its job. */
+export interface EnvelopeJob {
+  readonly id: string;
+  /** Unique among all jobs its instance ever reported; its envelope is `<instanceId>/<key>`. The id, unless that was used before. */
+  readonly key: string;
+  readonly type: string;
+  readonly payload: unknown;
+  /** `undefined` before the first checkpoint. */
+  readonly progress?: unknown;
+  /** RFC 3339. */
+  readonly startedAt: string;
 }
 
 /** What happened to the job that an envelope is about. */
@@ -63,6 +80,18 @@ export interface EnvelopeFacts {
   readonly elapsedMs: number;
   /** RFC 3339. */
   readonly time: string;
+  readonly detail?: string;
+}
+
+/** How an envelope's id is made. */
+export function envelopeIdOf(instanceId: string, key: string): string {
+  return `${instanceId}/${key}`;
+}
+
+/** The two parts of an envelope's id; a key may have slashes of its own. */
+export function partsOf(envelopeId: string): readonly [instanceId: string, key: string] {
+  const at = envelopeId.indexOf('/');
+  return [envelopeId.slice(0, at), envelopeId.slice(at + 1)];
 }
 
 const TYPE = 'shutdown-bus.job.incomplete';
@@ -80,21 +109,21 @@ export class EnvelopeWriter {
   readonly #tail: string;
 
   constructor(origin: EnvelopeOrigin) {
-    const { service, instanceId } = origin;
-    const { hostname } = process.getBuiltinModule('node:os');
+    const { service, instanceId, pid = process.pid } = origin;
+    const host = origin.host ?? process.getBuiltinModule('node:os').hostname();
     this.#origin = origin;
     this.#source = `/${encodeURIComponent(service)}/${instanceId}`;
     this.#head = `{"specversion":"1.0","id":"${instanceId}/`;
     this.#middle = `","source":"${this.#source}","type":"${TYPE}","subject":"`;
     this.#tail =
       `,"service":${JSON.stringify(service)},"instanceId":"${instanceId}"` +
-      `,"host":${JSON.stringify(hostname())},"pid":${process.pid}}}`;
+      `,"host":${JSON.stringify(host)},"pid":${pid}`;
   }
 
   /** The envelope of one job. */
-  write(job: StoredJob, facts: EnvelopeFacts): Envelope {
+  write(job: EnvelopeJob, facts: EnvelopeFacts): Envelope {
     return new JobEnvelope(
-      `${this.#origin.instanceId}/${job.key}`,
+      envelopeIdOf(this.#origin.instanceId, job.key),
       this.#source,
       job.id,
       facts.time,
@@ -103,7 +132,7 @@ export class EnvelopeWriter {
   }
 
   /** The same as JSON text, without the object. */
-  text(job: StoredJob, { outcome, reason, elapsedMs, time }: EnvelopeFacts): string {
+  text(job: EnvelopeJob, { outcome, reason, elapsedMs, time, detail }: EnvelopeFacts): string {
     const { serialise } = this.#origin;
     const id = JSON.stringify(job.id).slice(1, -1);
     const key = job.key === job.id ? id : JSON.stringify(job.key).slice(1, -1);
@@ -111,7 +140,8 @@ export class EnvelopeWriter {
     return (
       `${this.#head}${key}${this.#middle}${id}","time":"${time}","datacontenttype":"application/json"` +
       `,"data":{"jobType":${JSON.stringify(job.type)},"payload":${serialise(job.payload)},"progress":${progress}` +
-      `,"startedAt":"${job.startedAt}","elapsedMs":${elapsedMs},"outcome":"${outcome}","reason":"${reason}"${this.#tail}`
+      `,"startedAt":"${job.startedAt}","elapsedMs":${elapsedMs},"outcome":"${outcome}","reason":"${reason}"${this.#tail}` +
+      (detail === undefined ? '}}' : `,"detail":${JSON.stringify(detail)}}}`)
     );
   }
 }

@@ -9,6 +9,7 @@
  * - `JOB_ID_TAKEN`: a job was begun with the id of a job that is still open
  * - `BUS_DISPOSED`: the bus was used after `dispose()`
  * - `PACKAGE_MISSING`: a notifier or store needs a package that is not installed
+ * - `STORE_FAILED`: a job store could not keep or read a record (in logs and envelopes)
  * - `DELIVERY_FAILED`: a notifier could not hand an envelope over (in receipts and reports)
  */
 export type ShutdownErrorCode =
@@ -21,6 +22,7 @@ export type ShutdownErrorCode =
   | 'JOB_ID_TAKEN'
   | 'BUS_DISPOSED'
   | 'PACKAGE_MISSING'
+  | 'STORE_FAILED'
   | 'DELIVERY_FAILED';
 
 const BRAND = Symbol.for('shutdown-bus.error');

@@ -22,6 +22,10 @@ export interface ShutdownEvents {
   /** One for each unfinished job, as soon as its report was accepted or given up. */
   delivery: [event: JobDelivery];
   stopped: [report: ShutdownReport];
+  /** The durable store cannot keep records for now: a job would be lost with the process. */
+  'store-failed': [event: { readonly error: Error }];
+  /** It works again, and holds every open job. */
+  'store-restored': [];
 }
 
 export interface ShutdownStopping {

@@ -9,6 +9,7 @@ import { writeLastResort } from './last-resort.js';
 import type { Logger } from './logger.js';
 import type { Notifier } from './notifier.js';
 import { loadNotifier } from './notifier-loader.js';
+import type { OrphanPlan } from './orphans.js';
 import type { DeliveryOutcome } from './report.js';
 import { createSerialiser, loadSerialisers } from './safe-json.js';
 
@@ -19,8 +20,6 @@ export interface ReporterHost {
   readonly log: Logger;
   /** A report was accepted: its job needs no record any more. */
   accepted(job: JobHandle): void;
-  /** The store may still hold what was delivered: it will be reported twice rather than lost. */
-  storeFailed(error: unknown): void;
   /** One job's outcome is known; the event is made for whoever wants it. */
   delivered(event: () => JobDelivery): void;
 }
@@ -85,31 +84,47 @@ export class Reporter {
   /** Reports these jobs until all are accepted or the time is up. Never throws. */
   async report(jobs: readonly JobHandle[], occasion: ReportOccasion): Promise<DeliveryResult> {
     if (jobs.length === 0) return { outcomes: [], notifiers: [] };
-    const { config, log } = this.#host;
-    const { notifiers, deliverEnvelopes } = await this.#load();
     const envelopes = new EnvelopesOnDemand(jobs, this.#writer, this.#factsAsOfNow(occasion.reason));
-    const result = await deliverEnvelopes(envelopes, {
+    return this.#deliver(envelopes, occasion, (index, outcome) => {
+      if (outcome === 'delivered') this.#host.accepted(jobs[index] as JobHandle);
+      occasion.tally?.(outcome);
+      envelopes.drop(index);
+    });
+  }
+
+  /** Reports jobs that others left behind. Never throws. */
+  async reportOrphans(envelopes: readonly Envelope[], plan: OrphanPlan): Promise<readonly DeliveryOutcome[]> {
+    const { outcomes } = await this.#deliver(envelopes, plan, (index, outcome) => {
+      if (outcome === 'delivered') plan.onDelivered(envelopes[index] as Envelope);
+    });
+    return outcomes;
+  }
+
+  async #deliver(
+    envelopes: EnvelopeList,
+    { remainingMs, signal }: Pick<ReportOccasion, 'remainingMs' | 'signal'>,
+    settled: (index: number, outcome: DeliveryOutcome) => void,
+  ): Promise<DeliveryResult> {
+    const { config, log, delivered } = this.#host;
+    const { notifiers, deliverEnvelopes } = await this.#load();
+    return deliverEnvelopes(envelopes, {
       notifiers,
       mode: config.deliveryMode,
       clock: config.clock,
       random: Math.random,
-      remainingMs: occasion.remainingMs,
-      ...(occasion.signal && { signal: occasion.signal }),
+      remainingMs,
+      ...(signal && { signal }),
       onOutcome: ({ index, outcome, notifiers }) => {
-        if (outcome === 'delivered') this.#host.accepted(jobs[index] as JobHandle);
-        occasion.tally?.(outcome);
-        this.#host.delivered(() => ({
-          envelope: completeEnvelope(envelopes.at(index)),
+        delivered(() => ({
+          envelope: completeEnvelope(envelopes.at(index) as Envelope),
           outcome,
           notifiers: notifiers(),
         }));
-        envelopes.drop(index);
+        settled(index, outcome);
       },
       onError: (name, error, attempt) =>
         log.warn(`notifier ${name} failed, attempt ${attempt}: ${messageOf(error)}`),
     });
-    await this.#releaseFromStore(jobs.filter((_, index) => result.outcomes[index] === 'delivered'));
-    return result;
   }
 
   /** The JSON lines that would report these jobs now, one after the other. */
@@ -118,24 +133,13 @@ export class Reporter {
     for (const job of jobs) yield [job, this.#writer.text(job, factsOf(job))];
   }
 
-  /** One line a job on stderr, at once, unless a durable store keeps them. */
+  /** One line a job on stderr, at once. */
   speakLast(jobs: Iterable<JobHandle>, reason: string): void {
-    const { store, process: host, logger } = this.#host.config;
-    if (store?.durable) return;
+    const { process: host, logger } = this.#host.config;
     const lines = [...this.lines(jobs, reason)].map(([, line]) => line);
     // A process that a test injected must not write to that of the test.
     if (host === process) writeLastResort(lines);
     else for (const line of lines) logger.error(line);
-  }
-
-  async #releaseFromStore(jobs: readonly JobHandle[]): Promise<void> {
-    const { config, instanceId, storeFailed } = this.#host;
-    if (config.store === undefined || jobs.length === 0) return;
-    try {
-      await config.store.markDelivered(jobs.map(({ key }) => `${instanceId}/${key}`));
-    } catch (error) {
-      storeFailed(error);
-    }
   }
 
   #factsAsOfNow(reason: string): FactsOf {

@@ -11,6 +11,20 @@ let createRedactor: ((paths: readonly string[]) => Redact) | undefined;
 export async function loadSerialisers(): Promise<void> {
   if (stringify && createRedactor) return;
   const [safe, redaction] = await Promise.all([import('safe-stable-stringify'), import('@pinojs/redact')]);
+  useSerialisers(safe, redaction);
+}
+
+/** The same without a turn in between: a durable store writes the first job at once. */
+export function loadSerialisersNow(): void {
+  if (stringify && createRedactor) return;
+  const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);
+  useSerialisers(require('safe-stable-stringify'), { default: require('@pinojs/redact') });
+}
+
+function useSerialisers(
+  safe: Pick<typeof import('safe-stable-stringify'), 'configure'>,
+  redaction: { readonly default: typeof import('@pinojs/redact') },
+): void {
   // `safe` puts a text where a toJSON or a getter threw; the keys keep their order.
   stringify = safe.configure({
     bigint: 'string',

@@ -28,6 +28,8 @@ export interface ShutdownParts {
   readonly subscribers: ReadonlySet<Subscriber>;
   /** Live: what went wrong outside of handlers. */
   readonly errors: readonly Error[];
+  /** Lets go of the store. */
+  readonly close: () => Promise<void> | undefined;
   /** Runs without a thread beside it. */
   readonly simulated: boolean;
   /** Whether anybody but us watches the events. */
@@ -239,7 +241,7 @@ export class ShutdownRun {
   async #closeNotifiers(reporter: Reporter): Promise<void> {
     const { config } = this.#parts;
     const time = new AbortController();
-    const closed = reporter.close().then(() => time.abort());
+    const closed = Promise.all([reporter.close(), this.#parts.close()]).then(() => time.abort());
     await Promise.race([closed, sleep(config.clock, this.#budget.remainingMs(), time.signal)]);
   }
 

@@ -1,35 +1,83 @@
-import type { Envelope } from './envelope.js';
-
-/** What a store keeps of one open job: all that a survivor needs to report it. */
+/** One open job as a store keeps it. Both texts are the core's own: redacted, and encrypted where a key is set. */
 export interface StoredJob {
-  /** Unique among the open jobs of its instance. */
-  readonly id: string;
-  /** Unique among all jobs its instance ever reported; its envelope is `<instanceId>/<key>`. The id, unless that was used before. */
+  /** Any text; unique among all jobs its instance ever begins. The job's envelope is `<instanceId>/<key>`. */
   readonly key: string;
-  readonly type: string;
-  readonly payload: unknown;
+  /** All that a survivor needs to report the job. */
+  readonly record: string;
   /** The last checkpoint, `undefined` before the first. */
-  readonly progress?: unknown;
-  /** RFC 3339. */
-  readonly startedAt: string;
+  readonly progress?: string | undefined;
+}
+
+/** The process that a store keeps jobs for, as the store sees it. */
+export interface StoreOwner {
+  /** 12 hex digits. */
+  readonly instanceId: string;
+  /** What a survivor should know of this process, as text. Asked for at `open`, at each heartbeat and at `close`. */
+  describe(): string;
+  /** Every job the store should hold now: for one that has lost what it held. */
+  jobs(): Iterable<StoredJob>;
+  /** For what happens between two calls: the store cannot keep records for now, or (`undefined`) it can again. */
+  trouble(error: Error | undefined): void;
+  /** Something its operator should know. */
+  warn(line: string): void;
+}
+
+/** An open job whose owner is gone. */
+export interface Orphan extends StoredJob {
+  readonly instanceId: string;
+  /** What its owner said of itself last; empty when that is lost. */
+  readonly owner: string;
+  /** How often it was claimed and neither delivered nor given back, this time included: 1 for the first. */
+  readonly tries: number;
 }
 
 /**
  * Where open jobs are kept, so that somebody can report them when their process cannot.
- * An envelope leaves the store only when its job was completed or every notifier took it.
+ *
+ * ```
+ *  begin ──▶ put ── checkpoint … ──▶ delete               the owner completed it
+ *                                └─▶ markDelivered        every notifier took its report
+ *                                └─▶ close, or death ──▶ claimOrphans ──▶ markDelivered   a survivor reported it
+ *                                                              ▲     ├──▶ giveBack        not now
+ *                                                              └─────┘└─▶ setAside        never again
+ * ```
+ *
+ * A job leaves the store only when it was completed or every notifier took its envelope. What a store throws or
+ * rejects with costs no job its report: the core holds it in memory and says so.
+ * Prove yours with `storeConformance` from `shutdown-bus/testing`.
  */
 export interface JobStore {
+  /** Shown in logs. */
   readonly name: string;
   /** The records outlive the process. */
   readonly durable: boolean;
-  put(job: StoredJob): void;
-  checkpoint(key: string, progress: unknown): void;
+  /** Milliseconds between two heartbeats, each followed by a look for orphans. @default 2000 */
+  readonly heartbeatMs?: number;
+  /** Called once before anything else; again after it threw. Opens what must be open, without waiting. */
+  open?(owner: StoreOwner): void;
+  /**
+   * Keeps a job; one with the same key is replaced. When it returns, or when its promise resolves, a kill of the process
+   * can no longer lose the record. Never waits for anything slow: a promise instead.
+   */
+  put(job: StoredJob): void | Promise<void>;
+  /** Keeps how far a job has come. Unknown keys are ignored. */
+  checkpoint(key: string, progress: string): void;
   /** The job was completed. Unknown keys are ignored. */
   delete(key: string): void;
-  /** Envelopes of jobs whose owner is gone, each given to one caller only. */
-  claimOrphans(): Promise<readonly Envelope[]>;
-  /** Every notifier took these envelopes. Unknown ids are ignored. */
+  /** This process lives. Called every `heartbeatMs`, later while its event loop is blocked. */
+  heartbeat?(): void | Promise<void>;
+  /**
+   * Some open jobs of instances that are gone, each given to one caller only; empty when there are none. What is claimed
+   * stays claimed until it is delivered, given back or set aside, or its claimer is gone as well. One that was tried
+   * before comes in small company, tried twice it comes alone: whatever kills its reporter will be found out.
+   */
+  claimOrphans(): Promise<readonly Orphan[]>;
+  /** Every notifier took these envelopes, whoever began their jobs. Unknown ids are ignored. */
   markDelivered(envelopeIds: readonly string[]): Promise<void>;
-  /** Safe to call twice. */
+  /** Claimed, and not reported now. `tried: false` takes the try back. */
+  giveBack?(envelopeIds: readonly string[], options: { readonly tried: boolean }): Promise<void>;
+  /** Claimed, and not to be claimed again: kept for a person to look at. */
+  setAside?(envelopeIds: readonly string[]): Promise<void>;
+  /** Lets go: what is still kept is an orphan from here on. Safe to call twice. */
   close(): Promise<void>;
 }

@@ -1,9 +1,9 @@
-import type { Envelope } from '../src/envelope.js';
+import { partsOf } from '../src/envelope.js';
 import type { JobStore, StoredJob } from '../src/store.js';
 
 /** A {@link JobStore} in the process's own memory: ends with it. */
 export interface MemoryStore extends JobStore {
-  /** The records it holds, in the order of their begin. */
+  /** What it holds, in the order of their begin. */
   readonly records: readonly StoredJob[];
 }
 
@@ -19,15 +19,15 @@ export function memoryStore(): MemoryStore {
     get records() {
       return [...held.values()];
     },
-    put: ({ id, key, type, payload, startedAt }) => void held.set(key, { id, key, type, payload, startedAt }),
+    put: ({ key, record, progress }) => void held.set(key, { key, record, progress }),
     checkpoint(key, progress) {
-      const record = held.get(key);
-      if (record) held.set(key, { ...record, progress });
+      const job = held.get(key);
+      if (job) held.set(key, { ...job, progress });
     },
     delete: (key) => void held.delete(key),
-    claimOrphans: async (): Promise<readonly Envelope[]> => [],
+    claimOrphans: async () => [],
     async markDelivered(envelopeIds) {
-      for (const envelopeId of envelopeIds) held.delete(envelopeId.slice(envelopeId.indexOf('/') + 1));
+      for (const envelopeId of envelopeIds) held.delete(partsOf(envelopeId)[1]);
     },
     close: async () => {},
   };

@@ -209,7 +209,7 @@ describe('the environment', () => {
           SHUTDOWN_WEBHOOK_HEADERS: 'authorization hunter2',
           SHUTDOWN_PUBSUB_TOPIC: 'jobs',
           SHUTDOWN_SNS_TOPIC_ARN: 'arn:jobs',
-          SHUTDOWN_STORE: 'redis://u:hunter2@h',
+          SHUTDOWN_STORE: 'reddis://u:hunter2@h',
           SHUTDOWN_REDACT: 'a..b',
           SHUTDOWN_MEMORY_LIMIT: '0%',
         },

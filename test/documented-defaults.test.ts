@@ -1,3 +1,5 @@
+// Loaded ahead: what a bus loads in the background must not come after the last test.
+import './test-bus.js';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ANSWER_DEFAULTS } from '../http/answer.js';

@@ -1,8 +1,10 @@
 import type { DeliveryMode } from '../delivery.js';
 import { ShutdownError } from '../errors.js';
+import type { SealingKey } from '../jobs/sealing.js';
 import type { MemoryWatchOptions } from '../triggers/memory.js';
 import { type Environment, EnvironmentReader } from './environment-reader.js';
 import { type NotifierSettings, readNotifiers } from './notifier-settings.js';
+import { readStore, readStoreKeys, type StoreSettings } from './store-settings.js';
 import { DEFAULT_SIGNALS, isCatchable, isRedactionPath, parseMemoryLimit } from './values.js';
 
 /** What the `SHUTDOWN_*` variables say; what they leave out is `undefined`. */
@@ -17,6 +19,8 @@ export interface EnvironmentSettings {
   readonly redact?: readonly string[];
   readonly memory?: MemoryWatchOptions;
   readonly notifiers?: readonly NotifierSettings[];
+  readonly store?: StoreSettings;
+  readonly storeKeys?: readonly SealingKey[];
   /** Variables that look like ours but are not; worth a warning. */
   readonly unknown: readonly string[];
 }
@@ -37,17 +41,22 @@ const VARIABLES = [
   'PUBSUB_TOPIC',
   'SNS_TOPIC_ARN',
   'STORE',
+  'STORE_KEY',
+  'STORE_KEY_FILE',
   'REDACT',
   'MEMORY_LIMIT',
 ].map((name) => `SHUTDOWN_${name}`);
 
 /**
  * Reads the `SHUTDOWN_*` variables.
- * @param loads whether the notifiers they name will be loaded, so that their packages must be installed.
+ * @param loads whether the notifiers and the store they name will be loaded, so that their packages must be installed.
  * @throws {ShutdownError} `INVALID_ENVIRONMENT`: one error that lists every bad variable, what it got and what is
  * allowed. Values that may be secret are never shown.
  */
-export function readEnvironment(env: Environment, loads = true): EnvironmentSettings {
+export function readEnvironment(
+  env: Environment,
+  loads = { notifiers: true, store: true },
+): EnvironmentSettings {
   const reader = new EnvironmentReader(env);
   const settings: EnvironmentSettings = {
     service: reader.text('SERVICE'),
@@ -59,10 +68,11 @@ export function readEnvironment(env: Environment, loads = true): EnvironmentSett
     deliveryMode: reader.choice('DELIVERY_MODE', ['all', 'failover'] as const),
     redact: redact(reader),
     memory: memory(reader),
-    notifiers: readNotifiers(reader, loads),
+    notifiers: readNotifiers(reader, loads.notifiers),
+    store: readStore(reader, loads.store),
+    storeKeys: readStoreKeys(reader),
     unknown: Object.keys(env).filter((name) => looksLikeOurs(name)),
   };
-  checkStore(reader);
   if (reader.problems.length > 0) throw environmentError(reader.problems);
   return settings;
 }
@@ -78,12 +88,6 @@ function environmentError(problems: readonly string[]): ShutdownError {
   const list = problems.map((problem) => `\n  ${problem}`).join('');
   const count = problems.length === 1 ? 'a variable is' : `${problems.length} variables are`;
   return new ShutdownError('INVALID_ENVIRONMENT', `the environment is not usable, ${count} bad:${list}`);
-}
-
-/** The address of a store may hold a password. */
-function checkStore(reader: EnvironmentReader): void {
-  const text = reader.text('STORE');
-  if (text !== undefined && text !== 'memory') reader.badSecret('STORE', text, 'memory');
 }
 
 function signals(reader: EnvironmentReader): NodeJS.Signals[] | undefined {

@@ -1,5 +1,6 @@
 import { messageOf } from '../errors.js';
 import type { EnvironmentReader } from './environment-reader.js';
+import { isInstalled } from './installed.js';
 
 /** The notifiers that can be named in `SHUTDOWN_NOTIFIERS`. */
 export const NOTIFIER_KINDS = ['stdout', 'webhook', 'pubsub', 'sns'] as const;
@@ -152,19 +153,6 @@ const PACKAGES: Readonly<Partial<Record<NotifierKind, string>>> = {
   pubsub: '@google-cloud/pubsub',
   sns: '@aws-sdk/client-sns',
 };
-
-function isInstalled(name: string): boolean {
-  try {
-    process
-      .getBuiltinModule('node:module')
-      .createRequire(import.meta.url)
-      .resolve(name);
-    return true;
-  } catch (error) {
-    // A package may be there without an entry for require().
-    return (error as NodeJS.ErrnoException).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED';
-  }
-}
 
 const TOPIC_FORM = 'projects/<project>/topics/<topic>';
 const ARN_FORM = 'arn:aws:sns:<region>:<12-digit account>:<topic>';

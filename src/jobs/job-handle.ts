@@ -1,5 +1,4 @@
 import type { Clock } from '../clock.js';
-import type { StoredJob } from '../store.js';
 import { GracefulExit, type Interrupt, isInterruption } from './interrupt.js';
 import type { Job, JobOptions } from './job.js';
 
@@ -16,6 +15,8 @@ export type JobState = 'working' | 'ended' | 'timed-out' | 'finished';
 /** What a job tells the registry that owns it. */
 export interface JobOwner {
   readonly clock: Clock;
+  /** Whether jobs are kept anywhere but in memory. */
+  readonly hasStore: boolean;
   /** The reason of `job.stopping` once the shutdown has begun. */
   readonly stoppingReason: Error | undefined;
   /** The reason of `job.signal` once open jobs have been interrupted. */
@@ -31,7 +32,7 @@ interface Timers {
 }
 
 /** The registry's side of a {@link Job}. Everything dear is made on first use. */
-export class JobHandle implements Job, StoredJob {
+export class JobHandle implements Job {
   readonly id: string;
   readonly key: string;
   readonly type: string;
@@ -46,6 +47,11 @@ export class JobHandle implements Job, StoredJob {
   heldAs: number | undefined = undefined;
   /** Finished or reported: nobody needs its record any more. */
   forgotten = false;
+  /** The store was given its record. */
+  keeping = false;
+  /** The record can no longer be lost by a kill of the process. */
+  kept = false;
+  #keptWaiters: (() => void)[] | undefined = undefined;
   readonly #owner: JobOwner;
   #stopping: AbortController | undefined = undefined;
   #stop: AbortController | undefined = undefined;
@@ -87,6 +93,14 @@ export class JobHandle implements Job, StoredJob {
     return this.#stop.signal;
   }
 
+  get stored(): Promise<void> {
+    if (this.kept || !this.#owner.hasStore) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#keptWaiters ??= [];
+      this.#keptWaiters.push(resolve);
+    });
+  }
+
   checkpoint(progress: unknown): void {
     if (this.state === 'finished') return;
     this.progress = progress;
@@ -99,6 +113,13 @@ export class JobHandle implements Job, StoredJob {
 
   [Symbol.dispose](): void {
     this.complete();
+  }
+
+  /** Its record is safe, or needed no more. */
+  markKept(): void {
+    this.kept = true;
+    for (const resolve of this.#keptWaiters ?? []) resolve();
+    this.#keptWaiters = undefined;
   }
 
   /** The shutdown has begun. */

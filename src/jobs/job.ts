@@ -38,6 +38,11 @@ export interface Job extends JobView, Disposable {
    * AbortController until asked.
    */
   readonly signal: AbortSignal;
+  /**
+   * Resolves when a kill of this process can no longer lose the job: with the LMDB store at once, with Redis when it has
+   * the record. Also when the job was completed, and when there is no store. Never rejects; waits while the store is down.
+   */
+  readonly stored: Promise<void>;
   /** Remembers how far the work has come; the last value travels with the report. */
   checkpoint(progress: unknown): void;
   /** The work is done and nobody needs a report. Idempotent. */

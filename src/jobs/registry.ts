@@ -1,10 +1,10 @@
 import { type Clock, MAX_TIMER_MS } from '../clock.js';
 import { ShutdownError, show } from '../errors.js';
 import type { JobInterrupted } from '../events.js';
-import type { JobStore } from '../store.js';
 import type { Interrupt } from './interrupt.js';
 import type { Job, JobOptions, JobRegistry } from './job.js';
 import { JobHandle, type JobOwner, type JobState } from './job-handle.js';
+import type { JobKeeper } from './keeper.js';
 
 /** Whom the registry tells; all of it synchronously. */
 export interface RegistryListener {
@@ -13,8 +13,6 @@ export interface RegistryListener {
   jobInterrupted(event: JobInterrupted): void;
   /** Its time limit passed or its work ended by it: report it now, the service goes on. */
   jobTimedOut(job: JobHandle): void;
-  /** The store failed; the job is still held in memory. */
-  storeFailed(error: unknown): void;
 }
 
 /** Holds every open job of one bus, and the three moments of a shutdown: stopping, interrupt, seal. */
@@ -24,7 +22,7 @@ export class OpenJobs implements JobRegistry, JobOwner {
   interrupt: Interrupt | undefined = undefined;
   readonly #open = new Map<string, JobHandle>();
   readonly #listener: RegistryListener;
-  readonly #store: JobStore | undefined;
+  readonly #keeper: JobKeeper | undefined;
   /** Ids that were reported while the service goes on: a receiver would take another report of one for a repetition. */
   readonly #reported = new ReportedIds();
   #begun = 0;
@@ -35,10 +33,14 @@ export class OpenJobs implements JobRegistry, JobOwner {
   #working = 0;
   #idleWaiters: (() => void)[] = [];
 
-  constructor(clock: Clock, listener: RegistryListener, store?: JobStore) {
+  constructor(clock: Clock, listener: RegistryListener, keeper?: JobKeeper) {
     this.clock = clock;
     this.#listener = listener;
-    this.#store = store;
+    this.#keeper = keeper;
+  }
+
+  get hasStore(): boolean {
+    return this.#keeper !== undefined;
   }
 
   get size(): number {
@@ -63,7 +65,7 @@ export class OpenJobs implements JobRegistry, JobOwner {
     this.#open.set(id, job);
     this.#begun += 1;
     this.#working += 1;
-    if (this.#store) this.#store_(() => this.#store?.put(job));
+    this.#keeper?.begun(job);
     this.#listener.jobBegun(job);
     return job;
   }
@@ -132,7 +134,7 @@ export class OpenJobs implements JobRegistry, JobOwner {
     if (from === 'working') this.#working -= 1;
     if (job.state === 'finished') {
       this.forget(job);
-      if (this.#store) this.#store_(() => this.#store?.delete(job.key));
+      this.#keeper?.finished(job);
       this.#listener.jobFinished(job);
     } else if (job.overran && this.interrupt === undefined) {
       this.#listener.jobTimedOut(job);
@@ -141,7 +143,7 @@ export class OpenJobs implements JobRegistry, JobOwner {
   }
 
   checkpointed(job: JobHandle): void {
-    if (this.#store) this.#store_(() => this.#store?.checkpoint(job.key, job.progress));
+    this.#keeper?.checkpointed(job);
   }
 
   interrupted(job: JobHandle, stage: 'abort' | 'timed-out', signal: NodeJS.Signals): void {
@@ -157,14 +159,6 @@ export class OpenJobs implements JobRegistry, JobOwner {
     let number = this.#begun + 1;
     while (this.#open.has(String(number)) || this.#reported.has(String(number))) number += 1;
     return String(number);
-  }
-
-  #store_(write: () => void): void {
-    try {
-      write();
-    } catch (error) {
-      this.#listener.storeFailed(error);
-    }
   }
 }
 

@@ -9,12 +9,17 @@ describe('the memory store', () => {
     const { bus } = createTestBus({ store });
     const first = bus.jobs.begin({ type: 'render', id: 'a', payload: { page: 1 } });
     bus.jobs.begin({ type: 'render', id: 'b' }).checkpoint({ rows: 5 });
-    expect(store.records).toMatchObject([
-      { id: 'a', key: 'a', type: 'render', payload: { page: 1 }, startedAt: '2030-01-01T00:00:00.000Z' },
-      { id: 'b', progress: { rows: 5 } },
+    expect(store.records.map(({ key }) => key)).toEqual(['a', 'b']);
+    expect(store.records.map(({ record }) => JSON.parse(record))).toMatchObject([
+      { id: 'a', type: 'render', value: { page: 1 }, startedAt: '2030-01-01T00:00:00.000Z' },
+      { id: 'b' },
+    ]);
+    expect(store.records.map(({ progress = 'null' }) => JSON.parse(progress))).toEqual([
+      null,
+      { value: { rows: 5 } },
     ]);
     first.complete();
-    expect(store.records.map(({ id }) => id)).toEqual(['b']);
+    expect(store.records.map(({ key }) => key)).toEqual(['b']);
   });
 
   it('a job leaves it only when its report was accepted', async () => {
@@ -42,7 +47,7 @@ describe('the memory store', () => {
   it('has no orphans, ignores unknown ids, and closes twice', async () => {
     const store = memoryStore();
     store.delete('unknown');
-    store.checkpoint('unknown', 1);
+    store.checkpoint('unknown', '1');
     await store.markDelivered(['0123456789ab/unknown']);
     expect(await store.claimOrphans()).toEqual([]);
     await store.close();
@@ -58,7 +63,7 @@ describe('a store that fails', () => {
       put: () => {
         throw new Error('disk full');
       },
-      markDelivered: () => Promise.reject(new Error('disk gone')),
+      close: () => Promise.reject(new Error('disk gone')),
     };
     const { bus, clock, notifier, lines } = createTestBus({ store: broken, interruptGraceMs: 0 });
     bus.jobs.begin({ type: 'render' });
@@ -67,7 +72,7 @@ describe('a store that fails', () => {
     const report = await running;
     expect(notifier.received).toHaveLength(1);
     expect(report.exitCode).toBe(0);
-    expect(lines.join('\n')).toMatch(/the job store failed.*: disk full/);
+    expect(lines.join('\n')).toMatch(/the job store memory failed: disk full/);
     expect(report.errors.map(({ message }) => message).join()).toMatch(/disk gone/);
   });
 });

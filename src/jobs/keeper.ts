@@ -1,0 +1,222 @@
+import { envelopeIdOf } from '../envelope.js';
+import { messageOf, toError } from '../errors.js';
+import type { Logger } from '../logger.js';
+import type { JobStore, StoredJob, StoreOwner } from '../store.js';
+import type { JobHandle } from './job-handle.js';
+import type { RecordBook } from './record.js';
+
+/** What the keeper needs from its bus. */
+export interface KeeperHost {
+  readonly store: JobStore;
+  readonly instanceId: string;
+  readonly records: RecordBook;
+  readonly log: Logger;
+  /** What a survivor should know of this process, as text. */
+  describe(): string;
+  openJobs(): Iterable<JobHandle>;
+  /** Records are in memory only from here on, or (`undefined`) in the store again. */
+  degraded(error: Error | undefined): void;
+}
+
+/** So much is remembered of what a store that fails was not told. */
+const MOST_BEHIND = 100_000;
+
+/**
+ * Keeps every open job in the store as well, as long as the store works. While it does not, jobs are held in memory as ever,
+ * and are put when it works again.
+ *
+ * ```
+ * working ── put, checkpoint, delete ──▶ store
+ *    │ it throws            ▲ mend, at each heartbeat
+ *    ▼                      │
+ * degraded: memory only ────┘
+ * ```
+ */
+export class JobKeeper {
+  readonly #host: KeeperHost;
+  readonly #owner: StoreOwner;
+  #opened = false;
+  /** It threw, and is left alone until the next heartbeat. */
+  #failure: Error | undefined;
+  /** It said itself that it cannot keep records for now; it takes them all the same. */
+  #trouble: Error | undefined;
+  /** Keys that are in the store and should not be. */
+  readonly #leftovers = new Set<string>();
+  /** Jobs whose record in the store is not the last one. */
+  readonly #behind = new Set<JobHandle>();
+  #delivered: string[] = [];
+  #marking: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+
+  constructor(host: KeeperHost) {
+    this.#host = host;
+    this.#owner = {
+      instanceId: host.instanceId,
+      describe: () => host.describe(),
+      jobs: () => this.#storedJobs(),
+      trouble: (error) => this.#setTrouble(error),
+      warn: (line) => host.log.warn(`store ${host.store.name}: ${line}`),
+    };
+  }
+
+  get store(): JobStore {
+    return this.#host.store;
+  }
+
+  /** Why records are in memory only; `undefined` while all is well. */
+  get degraded(): Error | undefined {
+    return this.#failure ?? this.#trouble;
+  }
+
+  /** Opens the store. Never throws. */
+  open(): void {
+    this.#attempt(() => this.#open());
+  }
+
+  /** Whether a survivor would find this job in the store. */
+  keeps(job: JobHandle): boolean {
+    return job.kept && this.degraded === undefined && this.#host.store.durable;
+  }
+
+  begun(job: JobHandle): void {
+    if (this.#failure === undefined) this.#attempt(() => this.#put(job));
+  }
+
+  checkpointed(job: JobHandle): void {
+    // One that was not put yet will be put with it.
+    if (!job.keeping) return;
+    if (this.#behind.size < MOST_BEHIND) this.#behind.add(job);
+    if (this.#failure !== undefined) return;
+    this.#attempt(() => {
+      this.#host.store.checkpoint(job.key, this.#host.records.progress(job));
+      this.#behind.delete(job);
+    });
+  }
+
+  finished(job: JobHandle): void {
+    job.markKept();
+    if (!job.keeping) return;
+    this.#behind.delete(job);
+    if (this.#leftovers.size < MOST_BEHIND) this.#leftovers.add(job.key);
+    if (this.#failure !== undefined) return;
+    this.#attempt(() => this.#delete(job.key));
+  }
+
+  /** Every notifier took its report. Told to the store together with others of this turn. */
+  delivered(job: JobHandle): void {
+    this.#behind.delete(job);
+    if (!job.keeping) return;
+    if (this.#delivered.push(envelopeIdOf(this.#host.instanceId, job.key)) === 1)
+      setImmediate(() => void this.#markDelivered());
+  }
+
+  /** A sign of life; also the moment to see whether a store that failed works again. Never rejects. */
+  async beat(): Promise<void> {
+    await this.try(async () => {
+      if (this.#failure !== undefined) this.#mend();
+      await this.#host.store.heartbeat?.();
+    });
+  }
+
+  /** Something else with the store, whose failure is to be known. Never rejects. */
+  async try(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Lets go of the store: what is still in it is for others. Never rejects. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#markDelivered();
+    await this.try(() => this.#host.store.close());
+  }
+
+  #open(): void {
+    if (this.#opened) return;
+    this.#host.store.open?.(this.#owner);
+    this.#opened = true;
+  }
+
+  #put(job: JobHandle): void {
+    const written = this.#host.store.put(this.#stored(job));
+    job.keeping = true;
+    this.#behind.delete(job);
+    if (written === undefined) job.markKept();
+    else
+      written.then(
+        () => job.markKept(),
+        (error: unknown) => this.#fail(error),
+      );
+  }
+
+  #delete(key: string): void {
+    this.#host.store.delete(key);
+    this.#leftovers.delete(key);
+  }
+
+  #mend(): void {
+    this.#open();
+    for (const key of this.#leftovers) this.#delete(key);
+    for (const job of this.#host.openJobs()) if (!job.keeping || this.#behind.has(job)) this.#put(job);
+    this.#failure = undefined;
+    this.#tell();
+  }
+
+  async #markDelivered(): Promise<void> {
+    const envelopeIds = this.#delivered;
+    this.#delivered = [];
+    if (envelopeIds.length > 0) {
+      this.#marking = this.#marking.then(() => this.try(() => this.#host.store.markDelivered(envelopeIds)));
+    }
+    await this.#marking;
+  }
+
+  #stored(job: JobHandle): StoredJob {
+    const { records } = this.#host;
+    const progress = job.progress === undefined ? undefined : records.progress(job);
+    return { key: job.key, record: records.record(job), progress };
+  }
+
+  *#storedJobs(): Generator<StoredJob> {
+    for (const job of this.#host.openJobs()) yield this.#stored(job);
+  }
+
+  #attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    const news = this.#failure?.message !== messageOf(error);
+    this.#failure = toError(error);
+    if (news) this.#tell();
+  }
+
+  #setTrouble(error: Error | undefined): void {
+    const changed = (this.#trouble === undefined) !== (error === undefined);
+    this.#trouble = error;
+    if (changed) this.#tell();
+  }
+
+  #tell(): void {
+    const { store, log, degraded } = this.#host;
+    const error = this.degraded;
+    if (error === undefined) log.warn(`the job store ${store.name} works again; it holds all open jobs`);
+    else
+      log.error(
+        `the job store ${store.name} failed: ${messageOf(error)}; open jobs are held in memory only, and would be lost with ` +
+          'this process, until it works again',
+      );
+    degraded(error);
+  }
+}

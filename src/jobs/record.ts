@@ -1,0 +1,73 @@
+import { envelopeIdOf } from '../envelope.js';
+import { messageOf } from '../errors.js';
+import type { JobHandle } from './job-handle.js';
+import { missingKey, type Sealer } from './sealing.js';
+
+/** What a survivor reads of a job. */
+export interface JobRecord {
+  readonly id: string;
+  readonly key: string;
+  readonly type: string;
+  /** RFC 3339. */
+  readonly startedAt: string;
+  /** JSON text; `null` when it is withheld. */
+  readonly payload: string;
+  /** JSON text of the last checkpoint, `undefined` before the first. */
+  readonly progress: string | undefined;
+  /** Why payload or progress cannot be read. */
+  readonly withheld?: string;
+}
+
+/** Writes jobs down for a store, and reads what others wrote. What is written is redacted, and sealed where there is a key. */
+export class RecordBook {
+  readonly #instanceId: string;
+  readonly #serialise: (value: unknown) => string;
+  readonly #sealer: Sealer | undefined;
+
+  constructor(instanceId: string, serialise: (value: unknown) => string, sealer: Sealer | undefined) {
+    this.#instanceId = instanceId;
+    this.#serialise = serialise;
+    this.#sealer = sealer;
+  }
+
+  record({ id, key, type, startedAt, payload }: JobHandle): string {
+    const name = JSON.stringify(id);
+    return `{"v":1,"id":${name},"type":${JSON.stringify(type)},"startedAt":"${startedAt}",${this.#value(key, payload)}}`;
+  }
+
+  progress({ key, progress }: JobHandle): string {
+    return `{${this.#value(key, progress)}}`;
+  }
+
+  /** @throws when the record is none of ours, or torn. */
+  read(instanceId: string, key: string, record: string, progress: string | undefined): JobRecord {
+    const written = JSON.parse(record) as Partial<Record<string, unknown>>;
+    const { v, id, type, startedAt } = written;
+    const dated = typeof startedAt === 'string' && !Number.isNaN(Date.parse(startedAt));
+    if (v !== 1 || typeof id !== 'string' || typeof type !== 'string' || !dated)
+      throw new Error('it is no record of a job');
+    const place = envelopeIdOf(instanceId, key);
+    const parts = { id, key, type, startedAt: new Date(startedAt).toISOString() };
+    try {
+      return {
+        ...parts,
+        payload: this.#open(written, place),
+        progress: progress === undefined ? undefined : this.#open(JSON.parse(progress), place),
+      };
+    } catch (error) {
+      return { ...parts, payload: 'null', progress: undefined, withheld: messageOf(error) };
+    }
+  }
+
+  #value(key: string, value: unknown): string {
+    const text = this.#serialise(value);
+    if (this.#sealer === undefined) return `"value":${text}`;
+    return `"sealed":"${this.#sealer.seal(text, envelopeIdOf(this.#instanceId, key))}"`;
+  }
+
+  #open({ sealed, value }: { sealed?: unknown; value?: unknown }, place: string): string {
+    if (typeof sealed !== 'string') return JSON.stringify(value ?? null);
+    if (this.#sealer === undefined) throw missingKey(sealed.slice(0, sealed.indexOf('.')));
+    return this.#sealer.open(sealed, place);
+  }
+}

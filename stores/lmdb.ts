@@ -1,0 +1,178 @@
+import { partsOf } from '../src/envelope.js';
+import { ShutdownError, show } from '../src/errors.js';
+import type { JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
+import { Claims } from './lmdb/claims.js';
+import { type Database, DataFile } from './lmdb/data-file.js';
+import { instancesIn, type OwnerRecord, removeInstance } from './lmdb/instances.js';
+import { type Kind, placeOf, rangeOf } from './lmdb/keys.js';
+import { type Life, ownLife } from './lmdb/life.js';
+import { readRecord, writeRecord } from './lmdb/records.js';
+
+/** Options of {@link lmdbStore}. */
+export interface LmdbStoreOptions {
+  /**
+   * A folder on a local disk, shared by all processes that are to report each other's jobs; made, with mode 0700, where it is
+   * missing. Not on a network file system: LMDB's locks do not reach across machines.
+   */
+  readonly path: string;
+}
+
+/**
+ * Keeps open jobs in an LMDB file, where they outlive SIGKILL, an out-of-memory kill and a crash: `begin` returns when the
+ * kernel has the record. Whoever starts on the same path next, or runs on it already, reports what a dead process left.
+ *
+ * ```
+ * path/jobs.mdb               mode 0600, holds open jobs only
+ * path/jobs.mdb.aside-<when>  data that could not be read
+ * ```
+ *
+ * A crash of the whole machine may cost the records of its last seconds: nothing is flushed to the disk.
+ * @throws {ShutdownError} `PACKAGE_MISSING` when `lmdb` is not installed, `INVALID_OPTION` for a path that is no text.
+ */
+export function lmdbStore({ path }: LmdbStoreOptions): JobStore {
+  if (typeof path !== 'string' || path === '') {
+    const advice = 'the folder that holds the jobs, such as "/var/lib/orders/jobs"';
+    throw new ShutdownError('INVALID_OPTION', `lmdbStore: path is ${show(path)}; allowed: ${advice}`);
+  }
+  return new LmdbStore(path);
+}
+
+class LmdbStore implements JobStore {
+  readonly name = 'lmdb';
+  readonly durable = true;
+  readonly heartbeatMs = 2000;
+  readonly #file: DataFile;
+  /** Our own jobs that have a checkpoint. */
+  readonly #checkpointed = new Set<string>();
+  #owner: StoreOwner | undefined;
+  #claims = new Claims('');
+  #closed = false;
+
+  constructor(path: string) {
+    this.#file = new DataFile(path, {
+      warn: (line) => this.#owner?.warn(line),
+      replaced: () => this.#putAgain(),
+    });
+  }
+
+  open(owner: StoreOwner): void {
+    this.#owner = owner;
+    this.#claims = new Claims(owner.instanceId);
+    this.#file.read((database) => {
+      this.#writeOwner(database);
+      instancesIn(database);
+    });
+  }
+
+  put({ key, record, progress }: StoredJob): void {
+    if (this.#closed) return;
+    const [place, value] = [this.#place('job', key), writeRecord(key, record)];
+    this.#file.use((database) => database.putSync(place, value));
+    if (progress !== undefined) this.checkpoint(key, progress);
+  }
+
+  checkpoint(key: string, progress: string): void {
+    if (this.#closed) return;
+    const place = this.#place('progress', key);
+    this.#file.use((database) => database.putSync(place, progress));
+    this.#checkpointed.add(key);
+  }
+
+  delete(key: string): void {
+    if (this.#closed) return;
+    this.#file.use((database) => database.removeSync(this.#place('job', key)));
+    if (!this.#checkpointed.delete(key)) return;
+    this.#file.use((database) => database.removeSync(this.#place('progress', key)));
+  }
+
+  heartbeat(): void {
+    if (this.#closed) return;
+    this.#file.checkIdentity();
+    this.#file.use((database) => this.#writeOwner(database));
+  }
+
+  async claimOrphans(): Promise<readonly Orphan[]> {
+    if (this.#closed) return [];
+    const free = this.#file.use((database) => this.#claims.free(database));
+    return free.length === 0 ? [] : this.#file.read((database) => this.#claims.claim(database, free));
+  }
+
+  async markDelivered(envelopeIds: readonly string[]): Promise<void> {
+    this.#claims.settle(envelopeIds);
+    if (this.#closed) return;
+    this.#file.use((database) => remove(database, envelopeIds));
+  }
+
+  async giveBack(envelopeIds: readonly string[], { tried }: { tried: boolean }): Promise<void> {
+    this.#claims.settle(envelopeIds);
+    if (this.#closed) return;
+    this.#file.use((database) => this.#claims.giveBack(database, envelopeIds, tried));
+  }
+
+  async setAside(envelopeIds: readonly string[]): Promise<void> {
+    this.#claims.settle(envelopeIds);
+    if (this.#closed) return;
+    this.#file.use((database) => setAside(database, envelopeIds));
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#owner === undefined) return;
+    try {
+      this.#file.use((database) => this.#sayGoodbye(database));
+    } finally {
+      await this.#file.close();
+    }
+  }
+
+  #sayGoodbye(database: Database): void {
+    this.#claims.releaseAll(database);
+    const { instanceId } = this.#owner as StoreOwner;
+    const [left] = database.getKeys({ ...rangeOf('job', instanceId), limit: 1 });
+    if (left === undefined) removeInstance(database, instanceId);
+    else this.#writeOwner(database, { ...ownLife(), left: true });
+  }
+
+  #writeOwner(database: Database, life: Life = ownLife()): void {
+    const { instanceId, describe } = this.#owner as StoreOwner;
+    const record: OwnerRecord = { life, about: describe() };
+    database.putSync(`owner/${instanceId}`, JSON.stringify(record));
+  }
+
+  /** The file is a new one. */
+  #putAgain(): void {
+    const owner = this.#owner as StoreOwner;
+    this.#file.use((database) => this.#writeOwner(database));
+    for (const job of owner.jobs()) this.put(job);
+  }
+
+  #place(kind: Kind, key: string): string {
+    return placeOf(kind, (this.#owner as StoreOwner).instanceId, key);
+  }
+}
+
+/** Nobody needs to report them any more. */
+function remove(database: Database, envelopeIds: readonly string[]): void {
+  database.transactionSync(() => {
+    for (const [instanceId, key] of envelopeIds.map(partsOf)) {
+      for (const kind of ['job', 'progress', 'tries'] as const)
+        database.removeSync(placeOf(kind, instanceId, key));
+    }
+  });
+}
+
+/** Keeps them for a person to look at. */
+function setAside(database: Database, envelopeIds: readonly string[]): void {
+  database.transactionSync(() => {
+    for (const [instanceId, key] of envelopeIds.map(partsOf)) {
+      const place = placeOf('job', instanceId, key);
+      const record = database.get(place);
+      const progress = database.get(placeOf('progress', instanceId, key));
+      if (record === undefined) continue;
+      const value = JSON.stringify({ key, record: readRecord(place, record).record, progress });
+      database.putSync(placeOf('aside', instanceId, key), value);
+    }
+  });
+  remove(database, envelopeIds);
+}

@@ -1,0 +1,150 @@
+import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
+import type { Database as LmdbDatabase } from 'lmdb';
+import { messageOf, ShutdownError } from '../../src/errors.js';
+import {
+  dataFile,
+  findFault,
+  forgetReaders,
+  identityOf,
+  killsItsReaders,
+  noteReader,
+  prepareFolder,
+  putAside,
+} from './opening.js';
+
+/** The parts of an LMDB database that the store uses; all values are texts. */
+export type Database = Pick<
+  LmdbDatabase<string, string>,
+  'get' | 'putSync' | 'removeSync' | 'getKeys' | 'getRange' | 'transactionSync' | 'close'
+>;
+
+type Open = (options: Record<string, unknown>) => Database;
+
+/** What the file's owner is told. */
+export interface FileListener {
+  /** Something its operator should know. */
+  warn(line: string): void;
+  /** The data is another one from here on, and empty: what must be in it must be put again. */
+  replaced(): void;
+}
+
+// MDB_PAGE_NOTFOUND, MDB_CORRUPTED, MDB_PANIC, MDB_VERSION_MISMATCH, MDB_INVALID; MDB_INCOMPATIBLE, MDB_BAD_TXN, MDB_PROBLEM.
+const DAMAGE = new Set([-30797, -30796, -30795, -30794, -30793, -30784, -30782, -30779]);
+
+/** One LMDB file in a folder, put aside and made anew when it turns out to be damaged. */
+export class DataFile {
+  readonly #folder: string;
+  readonly #open: Open;
+  readonly #listener: FileListener;
+  #database: Database | undefined;
+  #identity: string | undefined;
+
+  /** @throws {ShutdownError} `PACKAGE_MISSING` */
+  constructor(path: string, listener: FileListener) {
+    this.#folder = resolve(path);
+    this.#open = requireLmdb();
+    this.#listener = listener;
+  }
+
+  /** Opens it. @throws what keeps it from being opened: no room, no right to write. Damage does not. */
+  open(): void {
+    if (this.#database !== undefined) return;
+    prepareFolder(this.#folder);
+    if (killsItsReaders(this.#folder)) {
+      this.#putAside('the last three processes that read it died of it');
+      forgetReaders(this.#folder);
+    }
+    const fault = findFault(dataFile(this.#folder));
+    if (fault !== undefined) this.#putAside(fault);
+    try {
+      this.#database = this.#openFile();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      this.#putAside(messageOf(error));
+      this.#database = this.#openFile();
+    }
+    this.#identity = identityOf(dataFile(this.#folder));
+  }
+
+  /** Like `use`, for what reads what others wrote: damage may kill the process instead of being an error. */
+  read<T>(work: (database: Database) => T): T {
+    prepareFolder(this.#folder);
+    noteReader(this.#folder);
+    const result = this.use(work);
+    forgetReaders(this.#folder);
+    return result;
+  }
+
+  /** Does something with the database; a second time, with a fresh one, when it turns out to be damaged. */
+  use<T>(work: (database: Database) => T): T {
+    this.open();
+    try {
+      return work(this.#database as Database);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      this.#letGo();
+      this.#putAside(messageOf(error));
+      this.open();
+      this.#listener.replaced();
+      return work(this.#database as unknown as Database);
+    }
+  }
+
+  /** Somebody else put the file aside, or removed it: what this process writes would be found by nobody. */
+  checkIdentity(): void {
+    if (this.#database === undefined || identityOf(dataFile(this.#folder)) === this.#identity) return;
+    this.#listener.warn(`${dataFile(this.#folder)} was replaced; starting with the new one`);
+    this.#letGo();
+    this.open();
+    this.#listener.replaced();
+  }
+
+  async close(): Promise<void> {
+    const database = this.#database;
+    this.#database = undefined;
+    await database?.close();
+  }
+
+  #openFile(): Database {
+    return this.#open({
+      path: dataFile(this.#folder),
+      noSubdir: true,
+      encoding: 'string',
+      // What was written is in the kernel's hands, which is all that a kill of the process can ask for.
+      noSync: true,
+      permissionsMode: 0o600,
+      maxReaders: 512,
+    });
+  }
+
+  #putAside(why: string): void {
+    try {
+      const place = putAside(this.#folder);
+      this.#listener.warn(`the data in ${this.#folder} was put aside: ${why}; it is now ${place}`);
+    } catch (error) {
+      // Another process was faster.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+
+  #letGo(): void {
+    this.close().catch(() => {});
+  }
+}
+
+function isDamage(error: unknown): boolean {
+  return DAMAGE.has((error as { code?: unknown } | undefined)?.code as number);
+}
+
+function requireLmdb(): Open {
+  try {
+    return (createRequire(import.meta.url)('lmdb') as { open: Open }).open;
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND';
+    const advice = missing
+      ? 'the LMDB store needs a package that is not installed: npm install lmdb'
+      : `lmdb is installed and cannot be loaded here: ${messageOf(error)}`;
+    throw new ShutdownError('PACKAGE_MISSING', advice, { cause: error });
+  }
+}

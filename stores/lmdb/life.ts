@@ -1,0 +1,71 @@
+import { readFileSync, readlinkSync } from 'node:fs';
+
+/**
+ * What tells a living process from a dead one, whoever has its number now.
+ *
+ * ```
+ * another boot of the machine          dead
+ * the same process namespace           /proc tells: the number, and the tick it was started at
+ * another container on this machine    its heartbeat tells: no other sign of it can be seen
+ * ```
+ */
+export interface Life {
+  readonly pid: number;
+  /** Since the machine's boot, in the kernel's ticks; '' where there is no /proc. */
+  readonly startedAt: string;
+  /** Its process namespace: another container has another one. */
+  readonly namespace: string;
+  /** Of the machine. */
+  readonly bootId: string;
+  /** Its last heartbeat, on the machine's monotonic clock in milliseconds. */
+  readonly beatMs: number;
+  /** It said goodbye. */
+  readonly left?: boolean;
+}
+
+/** How old a heartbeat may be, where it is all that can be seen of a process. */
+const LONGEST_SILENCE_MS = 10_000;
+
+const NAMESPACE = textOf(() => readlinkSync('/proc/self/ns/pid'));
+const BOOT_ID = textOf(() => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1'));
+const STARTED_AT = startedAtOf(process.pid) ?? '';
+
+/** This process, now. */
+export function ownLife(): Life {
+  return {
+    pid: process.pid,
+    startedAt: STARTED_AT,
+    namespace: NAMESPACE,
+    bootId: BOOT_ID,
+    beatMs: nowMs(),
+  };
+}
+
+/** Whether that process still runs. When in doubt it does, as long as its heart was heard lately. */
+export function isAlive({ pid, startedAt, namespace, bootId, beatMs, left }: Life): boolean {
+  if (left || bootId !== BOOT_ID) return false;
+  if (namespace === NAMESPACE && STARTED_AT !== '') return startedAtOf(pid) === startedAt;
+  return nowMs() - beatMs < LONGEST_SILENCE_MS;
+}
+
+/** The same for all processes of the machine. */
+function nowMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
+}
+
+/** When the process with that number was started; `undefined` when there is none, or only its remains. */
+function startedAtOf(pid: number): string | undefined {
+  const stat = textOf(() => readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  // The name, in brackets, may have anything in it.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state] = fields;
+  return stat === '' || state === 'Z' || state === 'X' ? undefined : fields[19];
+}
+
+function textOf(read: () => string): string {
+  try {
+    return read().trim();
+  } catch {
+    return '';
+  }
+}
