@@ -12,7 +12,7 @@ export type ProbeListener = (
 
 /**
  * The readiness probe for those who route themselves: 200 while the bus is ready, 503 and `Connection: close` from the trigger
- * on, as with `readinessPath`. Whatever the method is. What the application answers with it counts as a request like any other, and is
+ * on, as with `readinessPath`. While the job store fails, the 200 says `ok, degraded: …`. Whatever the method is. What the application answers with it counts as a request like any other, and is
  * refused like any other when the open requests are being answered; `readinessPath` is not.
  * @param bus its default is the default bus, which is made now if it was not.
  * @throws {ShutdownError} `INVALID_OPTION` for something that is no bus.
@@ -24,12 +24,13 @@ export function readinessProbe(bus: ShutdownBus = defaultBus()): ProbeListener {
       'INVALID_OPTION',
       `readinessProbe: ${problem}; a route takes what it returns: readinessProbe()`,
     );
-  return (_request, response) => answerProbe(response as ServerResponse, 'readiness', bus.ready);
+  return (_request, response) => answerProbe(response as ServerResponse, 'readiness', bus);
 }
 
 /** The liveness probe for those who route themselves: 200 as long as the process can answer, as with `livenessPath`. */
 export function livenessProbe(): ProbeListener {
-  return (_request, response) => answerProbe(response as ServerResponse, 'liveness', true);
+  return (_request, response) =>
+    answerProbe(response as ServerResponse, 'liveness', { ready: true, degraded: false });
 }
 
 /** What a request asks for. */
@@ -49,10 +50,17 @@ export function probeOf(
   return livenessPath !== undefined && isPath(url, livenessPath) ? 'liveness' : undefined;
 }
 
-/** Answers a probe: liveness always with 200, readiness with 503 once nothing new should come. */
-export function answerProbe(response: ServerResponse, probe: Probe, ready: boolean): void {
+/**
+ * Answers a probe: liveness always with 200, readiness with 503 once nothing new should come. A service whose job store
+ * fails goes on, and its readiness says so.
+ */
+export function answerProbe(
+  response: ServerResponse,
+  probe: Probe,
+  { ready, degraded }: Pick<ShutdownBus, 'ready' | 'degraded'>,
+): void {
   const good = ready || probe === 'liveness';
-  const body = good ? 'ok\n' : 'shutting down\n';
+  const body = good ? (degraded ? DEGRADED : 'ok\n') : 'shutting down\n';
   if (!ready && !isHttp2Response(response)) response.setHeader('Connection', 'close');
   response.writeHead(good ? 200 : 503, {
     'Content-Type': 'text/plain; charset=utf-8',
@@ -61,6 +69,8 @@ export function answerProbe(response: ServerResponse, probe: Probe, ready: boole
   });
   response.end(body);
 }
+
+const DEGRADED = 'ok, degraded: the job store failed, open jobs are held in memory only\n';
 
 function isPath(url: string, path: string): boolean {
   return url.startsWith(path) && (url.length === path.length || url[path.length] === '?');

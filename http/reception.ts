@@ -108,7 +108,7 @@ export class Reception implements Gatekeeper {
   }
 
   #answerProbe(response: ServerResponse, probe: Probe): true {
-    answerProbe(response, probe, this.#drain.settings.bus.ready);
+    answerProbe(response, probe, this.#drain.settings.bus);
     return true;
   }
 

@@ -37,6 +37,11 @@ export function lmdbStore({ path }: LmdbStoreOptions): JobStore {
   return new LmdbStore(path);
 }
 
+/** What the room for a transaction is made for. */
+const A_PAGE = 4096;
+const OWNER_BYTES = 2 * A_PAGE;
+const CLAIM_BYTES = 256 * A_PAGE;
+
 class LmdbStore implements JobStore {
   readonly name = 'lmdb';
   readonly durable = true;
@@ -58,61 +63,64 @@ class LmdbStore implements JobStore {
   open(owner: StoreOwner): void {
     this.#owner = owner;
     this.#claims = new Claims(owner.instanceId);
-    this.#file.read((database) => {
-      this.#writeOwner(database);
-      instancesIn(database);
-    });
+    this.#file.read((database) => instancesIn(database));
+    this.#file.write(OWNER_BYTES, (database) => this.#writeOwner(database));
   }
 
   put({ key, record, progress }: StoredJob): void {
     if (this.#closed) return;
     const [place, value] = [this.#place('job', key), writeRecord(key, record)];
-    this.#file.use((database) => database.putSync(place, value));
+    this.#file.write(value.length * 3, (database) => database.putSync(place, value));
     if (progress !== undefined) this.checkpoint(key, progress);
   }
 
   checkpoint(key: string, progress: string): void {
     if (this.#closed) return;
     const place = this.#place('progress', key);
-    this.#file.use((database) => database.putSync(place, progress));
+    this.#file.write(progress.length * 3, (database) => database.putSync(place, progress));
     this.#checkpointed.add(key);
   }
 
   delete(key: string): void {
     if (this.#closed) return;
-    this.#file.use((database) => database.removeSync(this.#place('job', key)));
+    this.#file.write(0, (database) => database.removeSync(this.#place('job', key)));
     if (!this.#checkpointed.delete(key)) return;
-    this.#file.use((database) => database.removeSync(this.#place('progress', key)));
+    this.#file.write(0, (database) => database.removeSync(this.#place('progress', key)));
   }
 
   heartbeat(): void {
     if (this.#closed) return;
     this.#file.checkIdentity();
-    this.#file.use((database) => this.#writeOwner(database));
+    this.#file.write(OWNER_BYTES, (database) => this.#writeOwner(database));
   }
 
   async claimOrphans(): Promise<readonly Orphan[]> {
     if (this.#closed) return [];
     const free = this.#file.use((database) => this.#claims.free(database));
-    return free.length === 0 ? [] : this.#file.read((database) => this.#claims.claim(database, free));
+    if (free.length === 0) return [];
+    return this.#file.read(() =>
+      this.#file.write(CLAIM_BYTES, (database) => this.#claims.claim(database, free)),
+    );
   }
 
   async markDelivered(envelopeIds: readonly string[]): Promise<void> {
     this.#claims.settle(envelopeIds);
     if (this.#closed) return;
-    this.#file.use((database) => remove(database, envelopeIds));
+    this.#file.write(envelopeIds.length * A_PAGE, (database) => remove(database, envelopeIds));
   }
 
   async giveBack(envelopeIds: readonly string[], { tried }: { tried: boolean }): Promise<void> {
     this.#claims.settle(envelopeIds);
     if (this.#closed) return;
-    this.#file.use((database) => this.#claims.giveBack(database, envelopeIds, tried));
+    this.#file.write(envelopeIds.length * A_PAGE, (database) =>
+      this.#claims.giveBack(database, envelopeIds, tried),
+    );
   }
 
   async setAside(envelopeIds: readonly string[]): Promise<void> {
     this.#claims.settle(envelopeIds);
     if (this.#closed) return;
-    this.#file.use((database) => setAside(database, envelopeIds));
+    this.#file.write(envelopeIds.length * A_PAGE, (database) => setAside(database, envelopeIds));
   }
 
   async close(): Promise<void> {
@@ -120,7 +128,7 @@ class LmdbStore implements JobStore {
     this.#closed = true;
     if (this.#owner === undefined) return;
     try {
-      this.#file.use((database) => this.#sayGoodbye(database));
+      this.#file.write(OWNER_BYTES, (database) => this.#sayGoodbye(database));
     } finally {
       await this.#file.close();
     }
@@ -143,7 +151,7 @@ class LmdbStore implements JobStore {
   /** The file is a new one. */
   #putAgain(): void {
     const owner = this.#owner as StoreOwner;
-    this.#file.use((database) => this.#writeOwner(database));
+    this.#file.write(OWNER_BYTES, (database) => this.#writeOwner(database));
     for (const job of owner.jobs()) this.put(job);
   }
 

@@ -42,7 +42,9 @@ export class Sealer {
     if (key === undefined) throw missingKey(sealed.slice(0, at));
     const bytes = Buffer.from(sealed.slice(at + 1), 'base64url');
     try {
-      const decipher = this.#crypto.createDecipheriv('aes-256-gcm', key.secret, bytes.subarray(0, 12));
+      const decipher = this.#crypto.createDecipheriv('aes-256-gcm', key.secret, bytes.subarray(0, 12), {
+        authTagLength: 16,
+      });
       decipher.setAAD(Buffer.from(place)).setAuthTag(bytes.subarray(12, 28));
       return decipher.update(bytes.subarray(28), undefined, 'utf8') + decipher.final('utf8');
     } catch (error) {

@@ -12,6 +12,7 @@ import {
   prepareFolder,
   putAside,
 } from './opening.js';
+import { Room } from './room.js';
 
 /** The parts of an LMDB database that the store uses; all values are texts. */
 export type Database = Pick<
@@ -39,6 +40,9 @@ export class DataFile {
   readonly #listener: FileListener;
   #database: Database | undefined;
   #identity: string | undefined;
+  #room: Room | undefined;
+  /** A write of LMDB's own failed: its memory can no longer be trusted. */
+  #broken: Error | undefined;
 
   /** @throws {ShutdownError} `PACKAGE_MISSING` */
   constructor(path: string, listener: FileListener) {
@@ -49,6 +53,7 @@ export class DataFile {
 
   /** Opens it. @throws what keeps it from being opened: no room, no right to write. Damage does not. */
   open(): void {
+    if (this.#broken !== undefined) throw this.#broken;
     if (this.#database !== undefined) return;
     prepareFolder(this.#folder);
     if (killsItsReaders(this.#folder)) {
@@ -65,6 +70,7 @@ export class DataFile {
       this.#database = this.#openFile();
     }
     this.#identity = identityOf(dataFile(this.#folder));
+    this.#room = new Room(dataFile(this.#folder));
   }
 
   /** Like `use`, for what reads what others wrote: damage may kill the process instead of being an error. */
@@ -76,12 +82,21 @@ export class DataFile {
     return result;
   }
 
+  /** Like `use`, for a transaction that writes so many bytes of records. */
+  write<T>(bytes: number, work: (database: Database) => T): T {
+    return this.use((database) => {
+      this.#room?.make(bytes);
+      return work(database);
+    });
+  }
+
   /** Does something with the database; a second time, with a fresh one, when it turns out to be damaged. */
   use<T>(work: (database: Database) => T): T {
     this.open();
     try {
       return work(this.#database as Database);
     } catch (error) {
+      if (isFailedWrite(error)) this.#giveUp(error as Error);
       if (!isDamage(error)) throw error;
       this.#letGo();
       this.#putAside(messageOf(error));
@@ -103,7 +118,9 @@ export class DataFile {
   async close(): Promise<void> {
     const database = this.#database;
     this.#database = undefined;
-    await database?.close();
+    this.#room?.close();
+    this.#room = undefined;
+    if (this.#broken === undefined) await database?.close();
   }
 
   #openFile(): Database {
@@ -128,9 +145,24 @@ export class DataFile {
     }
   }
 
+  /** What was made room for does not fail on most disks; on others it may, and the next write could end the process. */
+  #giveUp(error: Error): void {
+    this.#broken = new Error(`${messageOf(error)}; LMDB is left alone until this process starts again`, {
+      cause: error,
+    });
+    this.#listener.warn(this.#broken.message);
+  }
+
   #letGo(): void {
     this.close().catch(() => {});
   }
+}
+
+/** EIO, ENOSPC, EDQUOT, as LMDB gives them: numbers. Those of Node's own writes are texts. */
+const FAILED_WRITES = new Set([5, 28, 122]);
+
+function isFailedWrite(error: unknown): boolean {
+  return FAILED_WRITES.has((error as { code?: unknown } | undefined)?.code as number);
 }
 
 function isDamage(error: unknown): boolean {

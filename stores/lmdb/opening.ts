@@ -6,7 +6,6 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
-  readSync,
   renameSync,
   rmSync,
   statSync,
@@ -14,6 +13,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { readHeader } from './header.js';
 import { isAlive, type Life, ownLife } from './life.js';
 
 const DATA = 'jobs.mdb';
@@ -25,15 +25,29 @@ export function dataFile(folder: string): string {
   return join(folder, DATA);
 }
 
-/** Makes the folder, and fails where LMDB itself would crash the process: it maps a file it could not make large enough. */
+/** Enough for an empty database, and for its lock file. */
+const FIRST_BYTES = 256 * 1024;
+const LOCK_BYTES = 64 * 1024;
+
+/**
+ * Makes the folder, and sees to it that there is room for what LMDB makes in it: it maps files before they are on the disk,
+ * and a full one would end the process with a signal. @throws `ENOSPC`, `EROFS` and the like.
+ */
 export function prepareFolder(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const lock = join(folder, `${DATA}-lock`);
+  if (sizeOf(dataFile(folder)) > 0 && sizeOf(lock) > 0) return;
   const probe = join(folder, `room-${process.pid}`);
   try {
-    writeFileSync(probe, Buffer.alloc(64 * 1024), { mode: 0o600 });
+    writeFileSync(probe, Buffer.alloc(FIRST_BYTES), { mode: 0o600 });
   } finally {
     rmSync(probe, { force: true });
   }
+  if (sizeOf(lock) === 0) appendFileSync(lock, Buffer.alloc(LOCK_BYTES), { mode: 0o600 });
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** What tells one file from another one of the same name; `undefined` when there is none. */
@@ -46,13 +60,6 @@ export function identityOf(path: string): string | undefined {
   }
 }
 
-const MAGIC = 0xbeefc0de;
-const VERSIONS = [1, 2];
-/** Before the magic number in each of the first two pages: a page's head, 16 bytes at first, 24 today. */
-const PAGE_HEADS = [16, 24];
-/** From the magic number to the page size, and to the last page's number. */
-const PAGE_SIZE_AT = 24;
-const LAST_PAGE_AT = 120;
 const MOST_MISSING_BYTES = 2 ** 28;
 
 /**
@@ -71,32 +78,17 @@ export function findFault(path: string): string | undefined {
   try {
     const { size } = fstatSync(file);
     if (size === 0) return undefined;
-    const head = readHead(file);
-    if (head === undefined) return 'it is no LMDB data file, or its first page is damaged';
-    const wanted = (head.lastPage + 1) * head.pageSize;
-    if (size < 2 * head.pageSize || wanted - size > MOST_MISSING_BYTES)
-      return `it was cut off after ${size} of ${wanted} bytes`;
+    const header = readHeader(file);
+    if (header === undefined) return 'it is no LMDB data file, or its first page is damaged';
+    const { pageSize, usedBytes } = header;
+    if (size < 2 * pageSize || usedBytes - size > MOST_MISSING_BYTES)
+      return `it was cut off after ${size} of ${usedBytes} bytes`;
     // It is appended to: another process may be writing to its end at this moment.
-    if (size < wanted) writeSync(file, Buffer.alloc(wanted - size));
+    if (size < usedBytes) writeSync(file, Buffer.alloc(usedBytes - size));
     return undefined;
   } finally {
     closeSync(file);
   }
-}
-
-function readHead(file: number): { pageSize: number; lastPage: number } | undefined {
-  const first = Buffer.alloc(4096);
-  if (readSync(file, first, 0, first.length, 0) < 256) return undefined;
-  const at = PAGE_HEADS.find((head) => first.readUInt32LE(head) === MAGIC);
-  if (at === undefined || !VERSIONS.includes(first.readUInt32LE(at + 4) & 0xffff)) return undefined;
-  const pageSize = first.readUInt32LE(at + PAGE_SIZE_AT);
-  if (pageSize < 512 || pageSize > 65_536 || (pageSize & (pageSize - 1)) !== 0) return undefined;
-  const second = Buffer.alloc(256);
-  readSync(file, second, 0, second.length, pageSize);
-  const pages = [first, second]
-    .filter((page) => page.readUInt32LE(at) === MAGIC)
-    .map((page) => Number(page.readBigUInt64LE(at + LAST_PAGE_AT)));
-  return { pageSize, lastPage: Math.max(...pages) };
 }
 
 /** Puts the data out of the way, with a name that says when. @returns where it is now. */

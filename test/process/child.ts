@@ -17,6 +17,8 @@ export interface Child {
   /** Resolves when a line of stdout or stderr contains that text. */
   line(text: string): Promise<void>;
   kill(signal: NodeJS.Signals): void;
+  /** What it has said so far. */
+  texts(): { readonly stdout: string; readonly stderr: string };
   readonly ended: Promise<Ending>;
 }
 
@@ -69,6 +71,7 @@ export function start(fixture: string, options: ChildOptions = {}): Child {
   return {
     process: child,
     ended,
+    texts: () => ({ ...texts }),
     kill: (signal) => {
       killedAt = performance.now();
       child.kill(signal);

@@ -1,0 +1,58 @@
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { readHeader } from './header.js';
+
+/** So much more than is needed is made at a time. */
+const CHUNK_BYTES = 2 ** 20;
+/** What a transaction writes besides its records: copies of the pages on the way, and the list of free ones. */
+const OVERHEAD_BYTES = 80 * 1024;
+
+/**
+ * Sees to it that the data file is large enough before LMDB writes: a disk that is full is an error here, while LMDB corrupts
+ * the process's memory when a write of its own fails.
+ *
+ * ```
+ * |── used by LMDB ──|── zeros, on the disk already ──|
+ *                     ◀────────── left ──────────────▶
+ * ```
+ */
+export class Room {
+  readonly #file: number;
+  /** Bytes that may be written before the next look. */
+  #left = 0;
+
+  /** @param path the data file; it exists. */
+  constructor(path: string) {
+    this.#file = openSync(path, constants.O_RDWR | constants.O_APPEND);
+  }
+
+  /** Makes room for a transaction with so many bytes of records. @throws `ENOSPC`, `EDQUOT` and the like. */
+  make(bytes: number): void {
+    const wanted = bytes + OVERHEAD_BYTES;
+    if (this.#left < wanted) this.#left = this.#look(wanted);
+    this.#left -= wanted;
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+
+  #look(wanted: number): number {
+    const { size } = fstatSync(this.#file);
+    // Other processes write to the same file.
+    const left = size - (readHeader(this.#file)?.usedBytes ?? size);
+    if (left >= wanted + CHUNK_BYTES) return left;
+    try {
+      const zeros = Buffer.alloc(wanted + CHUNK_BYTES);
+      return left + writeWhole(this.#file, zeros);
+    } catch (error) {
+      if (left >= wanted) return left;
+      throw error;
+    }
+  }
+}
+
+function writeWhole(file: number, bytes: Buffer): number {
+  let written = 0;
+  while (written < bytes.length) written += writeSync(file, bytes, written);
+  return written;
+}

@@ -1,0 +1,194 @@
+import { describe, expect, it } from 'vitest';
+import type { Orphan } from '../src/index.js';
+import { Sealer } from '../src/jobs/sealing.js';
+import { type MemoryAnswer, memoryNotifier } from '../src/testing/memory-notifier.js';
+import { orphan, scriptedStore } from './stores/scripted-store.js';
+import { createTestBus, never, pass } from './test-bus.js';
+
+interface Scene {
+  readonly claims: Orphan[][];
+  readonly answer?: (subject: string) => MemoryAnswer | Promise<MemoryAnswer>;
+}
+
+/** A bus that starts on a store with orphans in it. */
+async function startWith({ claims, answer = () => 'delivered' }: Scene) {
+  const store = scriptedStore();
+  store.claims.push(...claims);
+  const notifier = memoryNotifier({ answer: ({ subject }) => answer(subject) });
+  const scene = createTestBus({ store, notifiers: [notifier] });
+  // The watch is imported in the background.
+  await expect.poll(() => store.calls.includes('claim')).toBe(true);
+  await pass(scene.clock, 0);
+  return { ...scene, store, notifier };
+}
+
+describe('orphaned jobs', () => {
+  it('A01: are reported at the start, lost, in the name of the dead, with what is known of the death', async () => {
+    const { store, notifier, lines } = await startWith({
+      claims: [[orphan('a', { progress: '{"value":{"rows":5}}' })], [orphan('b')]],
+    });
+    expect(notifier.received.map((envelope) => JSON.parse(JSON.stringify(envelope)))[0]).toEqual({
+      specversion: '1.0',
+      id: '0123456789ab/a',
+      source: '/orders/0123456789ab',
+      type: 'shutdown-bus.job.incomplete',
+      subject: 'a',
+      time: '2030-01-01T00:00:00.000Z',
+      datacontenttype: 'application/json',
+      data: {
+        jobType: 'render',
+        payload: { page: 7 },
+        progress: { rows: 5 },
+        startedAt: '2029-12-31T23:59:00.000Z',
+        elapsedMs: 60_000,
+        outcome: 'lost',
+        reason: 'lost',
+        service: 'orders',
+        instanceId: '0123456789ab',
+        host: 'web-1',
+        pid: 4711,
+        detail:
+          'process 4711 on web-1 ended without a word, last seen 2029-12-31T23:59:58.000Z with 498 MiB resident',
+      },
+    });
+    expect(store.delivered).toEqual(['0123456789ab/a', '0123456789ab/b']);
+    expect(lines.join('\n')).toContain('reported 2 jobs of processes that are gone');
+  });
+
+  it('of one that had said why it stopped keep that reason', async () => {
+    const stopped = { service: 's', host: 'h', pid: 1, stopping: 'SIGTERM', stopped: 'SIGTERM' };
+    const stopping = { service: 's', host: 'h', pid: 1, stopping: 'SIGTERM' };
+    const { notifier } = await startWith({
+      claims: [
+        [
+          orphan('a', { owner: JSON.stringify(stopped) }),
+          orphan('b', { instanceId: 'aaaaaaaaaaaa', owner: JSON.stringify(stopping) }),
+        ],
+      ],
+    });
+    expect(
+      notifier.received.map(({ data: { outcome, reason, detail } }) => [outcome, reason, detail]),
+    ).toEqual([
+      ['interrupted', 'SIGTERM', 'process 1 on h ended (SIGTERM) before anybody had taken the report'],
+      ['lost', 'lost', 'process 1 on h ended during its shutdown (SIGTERM)'],
+    ]);
+  });
+
+  it.each(['', 'no json', 'null', '{"service":1,"pid":"x"}'])(
+    'of an owner that said nothing that can be read (%j) are reported all the same',
+    async (owner) => {
+      const { notifier } = await startWith({ claims: [[orphan('a', { owner })]] });
+      expect(notifier.received[0]?.data).toMatchObject({
+        service: 'unknown-service',
+        host: 'unknown',
+        pid: 0,
+      });
+    },
+  );
+
+  it('are looked for again after every heartbeat', async () => {
+    const { store, notifier, clock } = await startWith({ claims: [] });
+    store.claims.push([orphan('a')]);
+    await pass(clock, 999, 333);
+    expect(notifier.received).toEqual([]);
+    await pass(clock, 1);
+    expect(notifier.received).toHaveLength(1);
+  });
+
+  it('nobody takes them: they are given back untried, and tried again after a pause that grows', async () => {
+    const { store, notifier, clock, lines } = await startWith({
+      claims: [[orphan('a')]],
+      answer: () => 'retryable',
+    });
+    await pass(clock, 31_000, 1000);
+    expect(store.given).toEqual([{ ids: ['0123456789ab/a'], tried: false }]);
+    expect(store.delivered).toEqual([]);
+    expect(lines.join('\n')).toContain(
+      'reported 0 jobs of processes that are gone, 1 not taken, to be tried again',
+    );
+    const claimsBefore = store.calls.filter((call) => call === 'claim').length;
+    await pass(clock, 5000, 1000);
+    expect(store.calls.filter((call) => call === 'claim').length).toBeGreaterThan(claimsBefore);
+    expect(notifier.received).toEqual([]);
+  });
+
+  it('rejected ones stay claimed and hold up nobody else', async () => {
+    const { store, notifier } = await startWith({
+      claims: [[orphan('bad'), orphan('good')], [orphan('later')]],
+      answer: (subject) => (subject === 'bad' ? 'rejected' : 'delivered'),
+    });
+    expect(notifier.received.map(({ subject }) => subject)).toEqual(['good', 'later']);
+    expect(store.given).toEqual([]);
+    expect(store.delivered).not.toContain('0123456789ab/bad');
+  });
+
+  it('one that killed its reporter three times is set aside, loudly, and the others are reported', async () => {
+    const { store, notifier, lines } = await startWith({
+      claims: [[orphan('poison', { tries: 4 })], [orphan('third', { tries: 3 })]],
+    });
+    expect(store.aside).toEqual(['0123456789ab/poison']);
+    expect(notifier.received.map(({ subject }) => subject)).toEqual(['third']);
+    expect(lines.join('\n')).toMatch(
+      /0123456789ab\/poison is set aside .*whoever reported it died of it, 3 times/,
+    );
+  });
+
+  it.each([
+    ['torn', '{"v":1,"id":"a","ty'],
+    ['foreign', '{"hello":"world"}'],
+    ['without a date', '{"v":1,"id":"a","type":"x","startedAt":"\\",\\"evil\\":\\"","value":1}'],
+    ['null', 'null'],
+  ])('a record that is %s is set aside with an error and holds up nobody else', async (_what, record) => {
+    const { store, notifier, lines } = await startWith({ claims: [[orphan('a', { record }), orphan('b')]] });
+    expect(store.aside).toEqual(['0123456789ab/a']);
+    expect(notifier.received.map(({ subject }) => subject)).toEqual(['b']);
+    expect(lines.join('\n')).toMatch(
+      /orphaned job 0123456789ab\/a is set aside in the store and not reported/,
+    );
+  });
+
+  it('a payload sealed with a key that is not there is withheld: the job is reported, its record kept aside', async () => {
+    const sealer = new Sealer([{ id: 'other', secret: Buffer.alloc(32, 1) }]);
+    const record = JSON.stringify({
+      v: 1,
+      id: 'a',
+      type: 'pay',
+      startedAt: '2029-12-31T23:59:00.000Z',
+      sealed: sealer.seal('{"card":"4111"}', '0123456789ab/a'),
+    });
+    const { store, notifier } = await startWith({ claims: [[orphan('a', { record })]] });
+    expect(notifier.received[0]?.data).toMatchObject({ jobType: 'pay', payload: null });
+    expect(notifier.received[0]?.data.detail).toMatch(
+      /sealed with key "other", which this process does not have/,
+    );
+    expect([store.aside, store.delivered]).toEqual([['0123456789ab/a'], []]);
+  });
+
+  it('a shutdown in the middle gives back what was not taken yet', async () => {
+    const { bus, store, clock, host } = await startWith({ claims: [[orphan('a')]], answer: never });
+    host.kill('SIGTERM');
+    await pass(clock, 1000, 100);
+    expect(store.given).toEqual([{ ids: ['0123456789ab/a'], tried: false }]);
+    expect(bus.state).toBe('stopped');
+    expect(store.calls.at(-1)).toBe('close');
+  });
+
+  it('a store that cannot be asked is no reason not to serve', async () => {
+    const store = scriptedStore();
+    store.claimOrphans = () => Promise.reject(new Error('connection reset'));
+    const { lines, bus } = createTestBus({ store });
+    await expect
+      .poll(() => lines.join('\n'))
+      .toContain('orphaned jobs cannot be looked for: connection reset');
+    expect(bus.ready).toBe(true);
+  });
+
+  it('each is told to observers as a delivery', async () => {
+    const store = scriptedStore();
+    store.claims.push([orphan('a')]);
+    const { bus } = createTestBus({ store });
+    const seen: unknown[] = [];
+    bus.on('delivery', ({ envelope, outcome }) => void seen.push([envelope.subject, outcome]));
+    await expect.poll(() => seen).toEqual([['a', 'delivered']]);
+  });
+});
