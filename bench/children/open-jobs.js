@@ -1,18 +1,25 @@
 // @ts-check
-// open-jobs.js bus|map <jobs>: prints the bytes of heap that one open job holds. Needs --expose-gc.
+// open-jobs.js bus|map|lmdb <jobs>: prints the bytes of heap that one open job holds. Needs --expose-gc.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createShutdownBus } from 'shutdown-bus';
+import { lmdbStore } from 'shutdown-bus/stores/lmdb';
 
 const [side, count] = [process.argv[2], Number(process.argv[3])];
 const collect = /** @type {() => void} */ (globalThis.gc);
-const bus = createShutdownBus({ exit: false, signals: [], fatalErrors: false, notifiers: [] });
+const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-bench-'));
+process.on('exit', () => rmSync(folder, { recursive: true }));
+const store = side === 'lmdb' ? { store: lmdbStore({ path: folder }) } : {};
+const bus = createShutdownBus({ exit: false, signals: [], fatalErrors: false, notifiers: [], ...store });
 const map = new Map();
 
 /** The same payload on both sides. @param {number} from @param {number} to */
 function open(from, to) {
   for (let n = from; n < to; n += 1) {
     const job = { type: 'render', payload: { n } };
-    if (side === 'bus') bus.jobs.begin(job);
-    else map.set(String(n), { id: String(n), ...job });
+    if (side === 'map') map.set(String(n), { id: String(n), ...job });
+    else bus.jobs.begin(job);
   }
 }
 

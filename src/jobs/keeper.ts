@@ -70,7 +70,11 @@ export class JobKeeper {
 
   /** Opens the store. Never throws. */
   open(): void {
-    this.#attempt(() => this.#open());
+    try {
+      this.#open();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   /** Whether a survivor would find this job in the store. */
@@ -79,27 +83,41 @@ export class JobKeeper {
   }
 
   begun(job: JobHandle): void {
-    if (this.#failure === undefined) this.#attempt(() => this.#put(job));
+    if (this.#failure !== undefined) return;
+    try {
+      this.#put(job);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   checkpointed(job: JobHandle): void {
     // One that was not put yet will be put with it.
     if (!job.keeping) return;
+    try {
+      if (this.#failure === undefined) {
+        this.#host.store.checkpoint(job.key, this.#host.records.progress(job));
+        return;
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
     if (this.#behind.size < MOST_BEHIND) this.#behind.add(job);
-    if (this.#failure !== undefined) return;
-    this.#attempt(() => {
-      this.#host.store.checkpoint(job.key, this.#host.records.progress(job));
-      this.#behind.delete(job);
-    });
   }
 
   finished(job: JobHandle): void {
     job.markKept();
     if (!job.keeping) return;
+    try {
+      if (this.#failure === undefined) {
+        this.#host.store.delete(job.key);
+        return;
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
     this.#behind.delete(job);
     if (this.#leftovers.size < MOST_BEHIND) this.#leftovers.add(job.key);
-    if (this.#failure !== undefined) return;
-    this.#attempt(() => this.#delete(job.key));
   }
 
   /** Every notifier took its report. Told to the store together with others of this turn. */
@@ -147,7 +165,6 @@ export class JobKeeper {
   #put(job: JobHandle): void {
     const written = this.#host.store.put(this.#stored(job));
     job.keeping = true;
-    this.#behind.delete(job);
     if (written === undefined) job.markKept();
     else
       written.then(
@@ -156,15 +173,17 @@ export class JobKeeper {
       );
   }
 
-  #delete(key: string): void {
-    this.#host.store.delete(key);
-    this.#leftovers.delete(key);
-  }
-
   #mend(): void {
     this.#open();
-    for (const key of this.#leftovers) this.#delete(key);
-    for (const job of this.#host.openJobs()) if (!job.keeping || this.#behind.has(job)) this.#put(job);
+    for (const key of this.#leftovers) {
+      this.#host.store.delete(key);
+      this.#leftovers.delete(key);
+    }
+    for (const job of this.#host.openJobs()) {
+      if (job.keeping && !this.#behind.has(job)) continue;
+      this.#put(job);
+      this.#behind.delete(job);
+    }
     this.#failure = undefined;
     this.#tell();
   }
@@ -186,14 +205,6 @@ export class JobKeeper {
 
   *#storedJobs(): Generator<StoredJob> {
     for (const job of this.#host.openJobs()) yield this.#stored(job);
-  }
-
-  #attempt(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#fail(error);
-    }
   }
 
   #fail(error: unknown): void {

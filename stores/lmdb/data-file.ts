@@ -84,10 +84,9 @@ export class DataFile {
 
   /** Like `use`, for a transaction that writes so many bytes of records. */
   write<T>(bytes: number, work: (database: Database) => T): T {
-    return this.use((database) => {
-      this.#room?.make(bytes);
-      return work(database);
-    });
+    this.open();
+    this.#room?.make(bytes);
+    return this.use(work);
   }
 
   /** Does something with the database; a second time, with a fresh one, when it turns out to be damaged. */

@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { readHeader } from './header.js';
 
 /** So much more than is needed is made at a time. */
-const CHUNK_BYTES = 2 ** 20;
+const CHUNK_BYTES = 4 * 2 ** 20;
 /** What a transaction writes besides its records: copies of the pages on the way, and the list of free ones. */
 const OVERHEAD_BYTES = 80 * 1024;
 

@@ -1,0 +1,4 @@
+// @ts-check
+
+/** Says only what went wrong. */
+export const quietLogger = { info: () => {}, warn: () => {}, error: console.error };
