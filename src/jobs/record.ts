@@ -18,6 +18,8 @@ export interface JobRecord {
   readonly withheld?: string;
 }
 
+const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z$/;
+
 /** Writes jobs down for a store, and reads what others wrote. What is written is redacted, and sealed where there is a key. */
 export class RecordBook {
   readonly #instanceId: string;
@@ -43,16 +45,16 @@ export class RecordBook {
   read(instanceId: string, key: string, record: string, progress: string | undefined): JobRecord {
     const written = JSON.parse(record) as Partial<Record<string, unknown>>;
     const { v, id, type, startedAt } = written;
-    const dated = typeof startedAt === 'string' && !Number.isNaN(Date.parse(startedAt));
+    const dated = typeof startedAt === 'string' && RFC_3339.test(startedAt);
     if (v !== 1 || typeof id !== 'string' || typeof type !== 'string' || !dated)
       throw new Error('it is no record of a job');
     const place = envelopeIdOf(instanceId, key);
-    const parts = { id, key, type, startedAt: new Date(startedAt).toISOString() };
+    const parts = { id, key, type, startedAt };
     try {
       return {
         ...parts,
-        payload: this.#open(written, place),
-        progress: progress === undefined ? undefined : this.#open(JSON.parse(progress), place),
+        payload: this.#open(record, written, place),
+        progress: progress === undefined ? undefined : this.#open(progress, JSON.parse(progress), place),
       };
     } catch (error) {
       return { ...parts, payload: 'null', progress: undefined, withheld: messageOf(error) };
@@ -65,9 +67,18 @@ export class RecordBook {
     return `"sealed":"${this.#sealer.seal(text, envelopeIdOf(this.#instanceId, key))}"`;
   }
 
-  #open({ sealed, value }: { sealed?: unknown; value?: unknown }, place: string): string {
-    if (typeof sealed !== 'string') return JSON.stringify(value ?? null);
+  #open(text: string, { sealed }: { sealed?: unknown }, place: string): string {
+    if (typeof sealed !== 'string') return valueIn(text);
     if (this.#sealer === undefined) throw missingKey(sealed.slice(0, sealed.indexOf('.')));
     return this.#sealer.open(sealed, place);
   }
 }
+
+/** The value's own text: the last member, and quotes before it are never bare. */
+function valueIn(text: string): string {
+  const at = text.indexOf(VALUE);
+  if (at < 0) throw new Error('it has no value');
+  return text.slice(at + VALUE.length, -1);
+}
+
+const VALUE = '"value":';

@@ -6,7 +6,7 @@ import { placeOf, rangeOf } from './keys.js';
 import { readRecord } from './records.js';
 
 /** So many orphans a claim: never tried before, tried once, tried more often. */
-const PORTIONS = [2000, 50, 1] as const;
+const PORTIONS = [4000, 50, 1] as const;
 
 /** The claims of one instance on what others left behind. */
 export class Claims {
