@@ -261,8 +261,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       config: this.config,
       instanceId: this.instanceId,
       log: this.#log,
-      accepted: (job) => {
-        this.#safekeeping?.keeper.delivered(job);
+      accepted: (job, truncated) => {
+        this.#safekeeping?.keeper.delivered(job, truncated);
         this.#registry.forget(job);
         this.#run?.jobSettled(job);
       },

@@ -24,6 +24,7 @@ export interface LanePlan {
   readonly clock: Clock;
   readonly random: () => number;
   readonly remainingMs: () => number;
+  readonly onTruncated?: (index: number) => void;
   readonly onError?: (notifier: string, error: Error, attempt: number) => void;
 }
 
@@ -218,7 +219,9 @@ export class DeliveryLane {
   #fitted(index: number): Envelope {
     const envelope = this.#envelopes.at(index) as Envelope;
     if (this.#batchBytes === Number.POSITIVE_INFINITY) return envelope;
-    return envelopeBytes(envelope) <= this.#batchBytes ? envelope : truncateEnvelope(envelope);
+    if (envelopeBytes(envelope) <= this.#batchBytes) return envelope;
+    this.#plan.onTruncated?.(index);
+    return truncateEnvelope(envelope);
   }
 
   #asWanted(envelope: Envelope): Envelope {

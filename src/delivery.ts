@@ -20,6 +20,8 @@ export interface DeliveryPlan {
   readonly signal?: AbortSignal;
   /** Called for each envelope as soon as its outcome over all notifiers is known. */
   readonly onOutcome: (delivery: Delivery) => void;
+  /** Called when an envelope is too large for a notifier and goes out without its payload. */
+  readonly onTruncated?: (index: number) => void;
   /** Called for every failed call, for the log. */
   readonly onError?: (notifier: string, error: Error, attempt: number) => void;
 }

@@ -1,6 +1,7 @@
 import type { Clock } from './clock.js';
 import { type Envelope, EnvelopeWriter, envelopeIdOf } from './envelope.js';
 import { messageOf } from './errors.js';
+import { DeliveryMarks } from './jobs/delivery-marks.js';
 import type { JobKeeper } from './jobs/keeper.js';
 import type { JobRecord, RecordBook } from './jobs/record.js';
 import type { Logger } from './logger.js';
@@ -23,7 +24,7 @@ export interface OrphanPlan {
   readonly remainingMs: () => number;
   readonly signal: AbortSignal;
   /** Called with each envelope that every notifier took. */
-  readonly onDelivered: (envelope: Envelope) => void;
+  readonly onDelivered: (envelope: Envelope, truncated: boolean) => void;
 }
 
 const HEARTBEAT_MS = 2000;
@@ -130,13 +131,14 @@ export class OrphanWatch {
     const letters = await this.#write(orphans);
     if (letters.length === 0) return [];
     const endsAt = clock.now() + REPORT_MS;
-    const marks = new Marks(keeper, new Set(letters.filter(({ withheld }) => withheld).map(idOf)));
+    const withheld = new Set(letters.filter((letter) => letter.withheld).map(idOf));
+    const marks = new DeliveryMarks(keeper);
     const outcomes = await deliver(
       letters.map(({ envelope }) => envelope),
       {
         remainingMs: () => Math.max(0, endsAt - clock.now()),
         signal: this.#stop.signal,
-        onDelivered: ({ id }) => marks.add(id),
+        onDelivered: ({ id }, truncated) => marks.add(id, truncated || withheld.has(id)),
       },
     );
     await marks.settle();
@@ -172,41 +174,6 @@ interface Letter {
 
 function idOf({ envelope }: Letter): string {
   return envelope.id;
-}
-
-/** Tells the store what was delivered, that of one turn together: what is not told yet is reported again after a kill. */
-class Marks {
-  readonly #keeper: JobKeeper;
-  readonly #withheld: ReadonlySet<string>;
-  #delivered: string[] = [];
-  #telling: Promise<void> = Promise.resolve();
-
-  /** @param withheld stays in the store, for whoever has the key to its payload. */
-  constructor(keeper: JobKeeper, withheld: ReadonlySet<string>) {
-    this.#keeper = keeper;
-    this.#withheld = withheld;
-  }
-
-  add(envelopeId: string): void {
-    if (this.#delivered.push(envelopeId) === 1) setImmediate(() => void this.settle());
-  }
-
-  async settle(): Promise<void> {
-    const ids = this.#delivered;
-    this.#delivered = [];
-    if (ids.length > 0) this.#telling = this.#telling.then(() => this.#tell(ids));
-    await this.#telling;
-  }
-
-  async #tell(ids: readonly string[]): Promise<void> {
-    const { store } = this.#keeper;
-    const whole = ids.filter((id) => !this.#withheld.has(id));
-    const sealed = ids.filter((id) => this.#withheld.has(id));
-    await this.#keeper.try(async () => {
-      if (whole.length > 0) await store.markDelivered(whole);
-      if (sealed.length > 0) await store.setAside?.(sealed);
-    });
-  }
 }
 
 /** Writes the envelopes of the dead, in their names. */

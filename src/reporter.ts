@@ -18,8 +18,8 @@ export interface ReporterHost {
   readonly config: ShutdownConfig;
   readonly instanceId: string;
   readonly log: Logger;
-  /** A report was accepted: its job needs no record any more. */
-  accepted(job: JobHandle): void;
+  /** A report was accepted: its job needs no record any more, but for a payload that was too large to go with it. */
+  accepted(job: JobHandle, truncated: boolean): void;
   /** One job's outcome is known; the event is made for whoever wants it. */
   delivered(event: () => JobDelivery): void;
 }
@@ -85,8 +85,8 @@ export class Reporter {
   async report(jobs: readonly JobHandle[], occasion: ReportOccasion): Promise<DeliveryResult> {
     if (jobs.length === 0) return { outcomes: [], notifiers: [] };
     const envelopes = new EnvelopesOnDemand(jobs, this.#writer, this.#factsAsOfNow(occasion.reason));
-    return this.#deliver(envelopes, occasion, (index, outcome) => {
-      if (outcome === 'delivered') this.#host.accepted(jobs[index] as JobHandle);
+    return this.#deliver(envelopes, occasion, (index, outcome, truncated) => {
+      if (outcome === 'delivered') this.#host.accepted(jobs[index] as JobHandle, truncated);
       occasion.tally?.(outcome);
       envelopes.drop(index);
     });
@@ -94,8 +94,8 @@ export class Reporter {
 
   /** Reports jobs that others left behind. Never throws. */
   async reportOrphans(envelopes: readonly Envelope[], plan: OrphanPlan): Promise<readonly DeliveryOutcome[]> {
-    const { outcomes } = await this.#deliver(envelopes, plan, (index, outcome) => {
-      if (outcome === 'delivered') plan.onDelivered(envelopes[index] as Envelope);
+    const { outcomes } = await this.#deliver(envelopes, plan, (index, outcome, truncated) => {
+      if (outcome === 'delivered') plan.onDelivered(envelopes[index] as Envelope, truncated);
     });
     return outcomes;
   }
@@ -103,10 +103,11 @@ export class Reporter {
   async #deliver(
     envelopes: EnvelopeList,
     { remainingMs, signal }: Pick<ReportOccasion, 'remainingMs' | 'signal'>,
-    settled: (index: number, outcome: DeliveryOutcome) => void,
+    settled: (index: number, outcome: DeliveryOutcome, truncated: boolean) => void,
   ): Promise<DeliveryResult> {
     const { config, log, delivered } = this.#host;
     const { notifiers, deliverEnvelopes } = await this.#load();
+    const truncated = new Set<number>();
     return deliverEnvelopes(envelopes, {
       notifiers,
       mode: config.deliveryMode,
@@ -120,8 +121,9 @@ export class Reporter {
           outcome,
           notifiers: notifiers(),
         }));
-        settled(index, outcome);
+        settled(index, outcome, truncated.has(index));
       },
+      onTruncated: (index) => void truncated.add(index),
       onError: (name, error, attempt) =>
         log.warn(`notifier ${name} failed, attempt ${attempt}: ${messageOf(error)}`),
     });

@@ -2,6 +2,7 @@ import { envelopeIdOf } from '../envelope.js';
 import { messageOf, toError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import type { JobStore, StoredJob, StoreOwner } from '../store.js';
+import { DeliveryMarks } from './delivery-marks.js';
 import type { JobHandle } from './job-handle.js';
 import type { RecordBook } from './record.js';
 
@@ -44,8 +45,7 @@ export class JobKeeper {
   readonly #leftovers = new Set<string>();
   /** Jobs whose record in the store is not the last one. */
   readonly #behind = new Set<JobHandle>();
-  #delivered: string[] = [];
-  #marking: Promise<void> = Promise.resolve();
+  readonly #marks = new DeliveryMarks(this);
   #closing: Promise<void> | undefined;
 
   constructor(host: KeeperHost) {
@@ -120,12 +120,10 @@ export class JobKeeper {
     if (this.#leftovers.size < MOST_BEHIND) this.#leftovers.add(job.key);
   }
 
-  /** Every notifier took its report. Told to the store together with others of this turn. */
-  delivered(job: JobHandle): void {
+  /** Every notifier took its report. @param truncated without its payload */
+  delivered(job: JobHandle, truncated: boolean): void {
     this.#behind.delete(job);
-    if (!job.keeping) return;
-    if (this.#delivered.push(envelopeIdOf(this.#host.instanceId, job.key)) === 1)
-      setImmediate(() => void this.#markDelivered());
+    if (job.keeping) this.#marks.add(envelopeIdOf(this.#host.instanceId, job.key), truncated);
   }
 
   /** A sign of life; also the moment to see whether a store that failed works again. Never rejects. */
@@ -152,7 +150,7 @@ export class JobKeeper {
   }
 
   async #close(): Promise<void> {
-    await this.#markDelivered();
+    await this.#marks.settle();
     await this.try(() => this.#host.store.close());
   }
 
@@ -186,15 +184,6 @@ export class JobKeeper {
     }
     this.#failure = undefined;
     this.#tell();
-  }
-
-  async #markDelivered(): Promise<void> {
-    const envelopeIds = this.#delivered;
-    this.#delivered = [];
-    if (envelopeIds.length > 0) {
-      this.#marking = this.#marking.then(() => this.try(() => this.#host.store.markDelivered(envelopeIds)));
-    }
-    await this.#marking;
   }
 
   #stored(job: JobHandle): StoredJob {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { memoryNotifier } from '../../src/testing/memory-notifier.js';
 import { scriptedStore } from '../stores/scripted-store.js';
 import { createTestBus, pass, settle } from '../test-bus.js';
 
@@ -187,6 +188,20 @@ describe('the end of a service with a store', () => {
     answerSecond();
     await running;
     expect(store.held.size).toBe(0);
+  });
+
+  it('a payload too large for the far end stays in the store, set aside; the job is reported without it', async () => {
+    const store = scriptedStore();
+    const notifier = { ...memoryNotifier(), maxBatchBytes: 2000 };
+    const { bus, clock } = createTestBus({ store, notifiers: [notifier], interruptGraceMs: 0 });
+    bus.jobs.begin({ type: 'render', id: 'large', payload: 'x'.repeat(5000) });
+    bus.jobs.begin({ type: 'render', id: 'small' });
+    const running = bus.requestShutdown();
+    await pass(clock, 7000, 500);
+    await running;
+    expect(store.aside).toEqual([`${bus.instanceId}/large`]);
+    expect(store.delivered).toEqual([`${bus.instanceId}/small`]);
+    expect(store.held.get('large')?.record).toContain('xxxxx');
   });
 
   it('survivors hear why it stopped: at the trigger, and when it had said all it could', async () => {
