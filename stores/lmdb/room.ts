@@ -1,8 +1,8 @@
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { readHeader } from './header.js';
 
-/** So much more than is needed is made at a time. */
-const CHUNK_BYTES = 4 * 2 ** 20;
+/** So much is made at a time, when less than a quarter of it is left beside what is needed. */
+const CHUNK_BYTES = 2 * 2 ** 20;
 /** What a transaction writes besides its records: copies of the pages on the way, and the list of free ones. */
 const OVERHEAD_BYTES = 80 * 1024;
 
@@ -40,7 +40,7 @@ export class Room {
     const { size } = fstatSync(this.#file);
     // Other processes write to the same file.
     const left = size - (readHeader(this.#file)?.usedBytes ?? size);
-    if (left >= wanted + CHUNK_BYTES) return left;
+    if (left >= wanted + CHUNK_BYTES / 4) return left;
     try {
       const zeros = Buffer.alloc(wanted + CHUNK_BYTES);
       return left + writeWhole(this.#file, zeros);
