@@ -118,6 +118,22 @@ describe('jobs of a process that is killed', () => {
   );
 });
 
+describe('jobs of another container on the same folder', () => {
+  // Its processes cannot be seen from here: all that tells of them is the heartbeat in the file.
+  const contained = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
+
+  it('are left alone while its heart beats, and reported 10 s after it stopped', async () => {
+    const container = await ready(['2'], contained);
+    const survivor = await ready(['0']);
+    // Without heartbeats it would be given up by now.
+    await new Promise((resolve) => setTimeout(resolve, 12_000));
+    expect(reports()).toEqual([]);
+    await killed(container);
+    await expect.poll(() => ids(), { timeout: 20_000 }).toEqual(idsOf(container, 2));
+    await stopped(survivor);
+  });
+});
+
 describe('reports that nobody took before the deadline', () => {
   it('A27: stay in the store, go out at the next start with the reason of the stop, and stderr has none', async () => {
     status = 503;
