@@ -25,8 +25,8 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Runs an example until it says how to end it, sends that signal, and gives its exit code and what it printed. */
-async function runExample(file: string, signal: NodeJS.Signals = 'SIGTERM') {
+/** Runs an example until it says how to end it, and `also` something, sends that signal, and gives its exit code and what it printed. */
+async function runExample(file: string, signal: NodeJS.Signals = 'SIGTERM', also = '') {
   const child = spawn(process.execPath, [join(root, 'examples', file)], {
     // Nothing of the shell these tests were started in; half a second for jobs, to save everybody's time.
     env: { SHUTDOWN_BUDGET_MS: '3000', TMPDIR: folder },
@@ -40,7 +40,8 @@ async function runExample(file: string, signal: NodeJS.Signals = 'SIGTERM') {
   const ready = new Promise<void>((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       lines.push(line);
-      if (line.endsWith(`kill -TERM ${child.pid}`)) resolve();
+      const invited = lines.some((one) => one.endsWith(`kill -TERM ${child.pid}`));
+      if (invited && lines.some((one) => one.includes(also))) resolve();
     });
     closed.then(() => reject(new Error(`${file} ended before it was ready:\n${words.join('\n')}`)), reject);
   });
@@ -229,7 +230,7 @@ describe('11-bullmq.js', () => {
 });
 
 describe('all examples', () => {
-  test('are the eleven that are tested here', () => {
+  test('are the twelve that are tested here', () => {
     expect(examples).toEqual([
       '01-stdout.js',
       '02-webhook.js',
@@ -242,6 +243,7 @@ describe('all examples', () => {
       '09-hono.js',
       '10-nest.js',
       '11-bullmq.js',
+      '12-durable-store.js',
     ]);
   });
 
@@ -261,5 +263,22 @@ describe('all examples', () => {
     const tsc = join(root, 'node_modules', '.bin', 'tsc');
     const checked = promisify(execFile)(tsc, ['-p', join(root, 'examples')]);
     await expect(checked.catch(({ stdout }) => ({ stdout }))).resolves.toMatchObject({ stdout: '' });
+  });
+});
+
+describe('12-durable-store.js', () => {
+  test('a second start tells of the job that kill -9 cut off, with its last checkpoint', async () => {
+    const first = await runExample('12-durable-store.js', 'SIGKILL');
+    expect([first.code, envelopesIn(first.before)]).toEqual([null, []]);
+    const second = await runExample('12-durable-store.js', 'SIGTERM', 'was lost');
+    const [lost] = envelopesIn(second.before);
+    expect(lost.data).toMatchObject({
+      jobType: 'invoice',
+      payload: { order: 4711, card: 'visa' },
+      progress: { page: expect.any(Number) },
+      outcome: 'lost',
+    });
+    expect(second.before.join('\n')).toMatch(/invoice was lost: process \d+ on .* ended without a word/);
+    expect(envelopesIn(second.after)).toHaveLength(1);
   });
 });
