@@ -1,4 +1,4 @@
-import { envelopeIdOf, partsOf } from '../../src/envelope.js';
+import { partsOf } from '../../src/envelope.js';
 import type { Orphan } from '../../src/store.js';
 import type { Database } from './data-file.js';
 import { instancesIn, isOwnerAlive, ownerOf, removeInstance } from './instances.js';
@@ -7,11 +7,13 @@ import { readRecord } from './records.js';
 
 /** So many orphans a claim: never tried before, tried once, tried more often. */
 const PORTIONS = [4000, 50, 1] as const;
+/** And so many characters, but for one that is larger: all of it is in memory at the same time. */
+const PORTION_LENGTH = 16 * 2 ** 20;
 
 /** The claims of one instance on what others left behind. */
 export class Claims {
   readonly #instanceId: string;
-  /** Claimed by us and not settled yet. */
+  /** The places of jobs that we claimed and have not settled yet. */
   readonly #inHand = new Set<string>();
 
   constructor(instanceId: string) {
@@ -34,7 +36,8 @@ export class Claims {
 
   /** They are settled, one way or the other. */
   settle(envelopeIds: readonly string[]): void {
-    for (const envelopeId of envelopeIds) this.#inHand.delete(envelopeId);
+    for (const [instanceId, key] of envelopeIds.map(partsOf))
+      this.#inHand.delete(placeOf('job', instanceId, key));
   }
 
   /** Others may have them; a try that was none is taken back. */
@@ -50,9 +53,10 @@ export class Claims {
 
   /** Gives back everything that is not settled. */
   releaseAll(database: Database): void {
-    const envelopeIds = [...this.#inHand];
+    for (const place of this.#inHand) untry(database, `tries/${place.slice('job/'.length)}`);
+    const instanceIds = new Set([...this.#inHand].map((place) => place.split('/')[1] as string));
     this.#inHand.clear();
-    this.giveBack(database, envelopeIds, false);
+    for (const instanceId of instanceIds) this.#release(database, instanceId);
   }
 
   #release(database: Database, instanceId: string): void {
@@ -76,25 +80,30 @@ export class Claims {
     }
     database.putSync(`claim/${instanceId}`, this.#instanceId);
     const owner = ownerOf(database, instanceId)?.about ?? '';
-    return chosen.map(({ place, value, tries }) => {
+    const orphans: Orphan[] = [];
+    let length = 0;
+    for (const { place, tries } of chosen) {
+      const value = database.get(place) ?? '';
+      length += value.length;
+      if (orphans.length > 0 && length > PORTION_LENGTH) break;
       const { key, record } = readRecord(place, value);
       database.putSync(placeOf('tries', instanceId, key), String(tries));
-      this.#inHand.add(envelopeIdOf(instanceId, key));
+      this.#inHand.add(place);
       const progress = database.get(placeOf('progress', instanceId, key));
-      return { instanceId, key, record, progress, owner, tries };
-    });
+      orphans.push({ instanceId, key, record, progress, owner, tries });
+    }
+    return orphans;
   }
 
   /** Those that were never tried come first, many together; whatever killed its reporter before comes alone in the end. */
   #choose(database: Database, instanceId: string): Chosen[] {
     const tried = triesIn(database, instanceId);
     const groups: Chosen[][] = PORTIONS.map(() => []);
-    for (const { key: place, value } of database.getRange(rangeOf('job', instanceId))) {
-      const key = readRecord(place, value).key;
-      if (this.#inHand.has(envelopeIdOf(instanceId, key))) continue;
+    for (const place of database.getKeys(rangeOf('job', instanceId))) {
+      if (this.#inHand.has(place)) continue;
       const before = tried.get(place.slice('job/'.length)) ?? 0;
       const group = groups[Math.min(before, groups.length - 1)] as Chosen[];
-      group.push({ place, value, tries: before + 1 });
+      group.push({ place, tries: before + 1 });
       if (groups[0]?.length === PORTIONS[0]) break;
     }
     const index = groups.findIndex((group) => group.length > 0);
@@ -102,13 +111,13 @@ export class Claims {
   }
 
   #holdsAnyOf(instanceId: string): boolean {
-    return [...this.#inHand].some((envelopeId) => partsOf(envelopeId)[0] === instanceId);
+    const { start } = rangeOf('job', instanceId);
+    return [...this.#inHand].some((place) => place.startsWith(start));
   }
 }
 
 interface Chosen {
   readonly place: string;
-  readonly value: string;
   readonly tries: number;
 }
 
