@@ -15,6 +15,8 @@ export interface OrphanHost {
   readonly records: RecordBook;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Resolves when everything is loaded that a delivery needs. */
+  ready(): Promise<void>;
   /** Hands envelopes to the notifiers; settles with their outcomes, in order. */
   deliver(envelopes: readonly Envelope[], plan: OrphanPlan): Promise<readonly DeliveryOutcome[]>;
 }
@@ -104,7 +106,9 @@ export class OrphanWatch {
   }
 
   async #reportAll(): Promise<void> {
-    const { keeper, log, clock } = this.#host;
+    const { keeper, log, clock, ready } = this.#host;
+    // Whoever dies while an SDK is loaded has tried nothing.
+    await ready();
     const sum = { delivered: 0, rejected: 0, expired: 0 };
     while (!this.#stop.signal.aborted) {
       const orphans = await keeper.store.claimOrphans();

@@ -64,6 +64,11 @@ export class Reporter {
     );
   }
 
+  /** Resolves when everything is loaded that a delivery needs. */
+  async ready(): Promise<void> {
+    await this.#load();
+  }
+
   /** Reports one job while the service goes on; a shutdown that comes meanwhile waits for it. */
   async reportEarly(job: JobHandle, occasion: ReportOccasion): Promise<DeliveryOutcome> {
     const report = this.report([job], occasion);

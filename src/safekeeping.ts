@@ -80,6 +80,7 @@ export class Safekeeping {
       records: this.#records,
       clock,
       log: this.#host.log,
+      ready: () => reporter.ready(),
       deliver: (envelopes, plan) => reporter.reportOrphans(envelopes, plan),
     });
     this.#watch.start();

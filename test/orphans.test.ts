@@ -1,9 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { Orphan } from '../src/index.js';
+import type { JobKeeper } from '../src/jobs/keeper.js';
+import { RecordBook } from '../src/jobs/record.js';
 import { Sealer } from '../src/jobs/sealing.js';
+import { OrphanWatch } from '../src/orphans.js';
+import { createFakeClock } from '../src/testing/fake-clock.js';
 import { type MemoryAnswer, memoryNotifier } from '../src/testing/memory-notifier.js';
 import { orphan, scriptedStore } from './stores/scripted-store.js';
-import { createTestBus, never, pass } from './test-bus.js';
+import { createTestBus, lineLogger, never, pass, settle } from './test-bus.js';
 
 interface Scene {
   readonly claims: Orphan[][];
@@ -120,6 +124,33 @@ describe('orphaned jobs', () => {
     expect(notifier.received.map(({ subject }) => subject)).toEqual(['good', 'later']);
     expect(store.given).toEqual([]);
     expect(store.delivered).not.toContain('0123456789ab/bad');
+  });
+
+  it('are claimed when they can be delivered, not before: whoever dies while an SDK is loaded has tried nothing', async () => {
+    const store = scriptedStore();
+    store.claims.push([orphan('a')]);
+    const keeper = { store, degraded: undefined, beat: async () => {} } as unknown as JobKeeper;
+    let load = () => {};
+    const loaded = new Promise<void>((resolve) => (load = resolve));
+    const delivered: string[] = [];
+    const watch = new OrphanWatch({
+      keeper,
+      records: new RecordBook('aaaaaaaaaaaa', JSON.stringify, undefined),
+      clock: createFakeClock(),
+      log: lineLogger(),
+      ready: () => loaded,
+      deliver: async (envelopes) => {
+        delivered.push(...envelopes.map(({ id }) => id));
+        return envelopes.map(() => 'delivered');
+      },
+    });
+    watch.start();
+    await settle();
+    expect(store.calls).toEqual([]);
+    load();
+    await settle();
+    expect(delivered).toEqual(['0123456789ab/a']);
+    await watch.close();
   });
 
   it('one that killed its reporter three times is set aside, loudly, and the others are reported', async () => {
