@@ -12,6 +12,10 @@ const entries = Object.values(exports)
   .flatMap((entry) => (typeof entry === 'string' ? [] : [entry.default]))
   .map((path) => path.replace(/^\.\/dist\/(.*)\.js$/, '$1'));
 
+/** What the core shares with its parts that are loaded later, and with the watchdog's voice. */
+const BASE =
+  /[\\/]src[\\/](clock|envelope|errors|jobs[\\/]interrupt|logger|notifier-loader|own-code|phases|reason)\.ts$/;
+
 const common = {
   /** Dependencies, optional peers, node: and this package by its own name stay imports. @param {string} id */
   external: (id) => !id.startsWith('.') && !id.startsWith('/'),
@@ -22,13 +26,16 @@ const common = {
 export default defineConfig([
   {
     ...common,
-    input: Object.fromEntries(entries.map((name) => [name, `${name}.ts`])),
+    // The watchdog's thread starts the voice by its file.
+    input: Object.fromEntries([...entries, 'src/watchdog-voice'].map((name) => [name, `${name}.ts`])),
     output: {
       dir: 'dist',
       format: 'esm',
       entryFileNames: '[name].js',
       // Beside the thread's file, which the watchdog finds by its own place.
       chunkFileNames: ({ name }) => `src/${name === 'src' ? 'core' : name}.js`,
+      // Left to itself, each set of users of a module would get a file of its own.
+      codeSplitting: { groups: [{ name: 'base', test: BASE }] },
     },
   },
   {

@@ -231,7 +231,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   /** Whoever is still open goes to stderr, once. */
   #speakLast(reason: string): void {
     if (this.#simulated || this.#registry.size === 0) return;
-    const open = [...this.#registry];
+    const open = [...this.#registry].filter((job) => !this.#run?.hasVoiced(job));
+    if (open.length === 0) return;
     const keeper = this.#safekeeping?.keeper;
     const jobs = open.filter((job) => !keeper?.keeps(job));
     const kept = open.length - jobs.length;

@@ -1,9 +1,13 @@
 import type { ShutdownConfig } from './config.js';
 import { messageOf } from './errors.js';
+import { describeHandler } from './handler-group.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import type { OpenJobs } from './jobs/registry.js';
 import { type Logger, logPrefix } from './logger.js';
+import type { Subscriber } from './phases.js';
+import type { HandlerReport } from './report.js';
 import { type Held, Watchdog } from './watchdog.js';
+import { monotonicMs, type SpokenFor, type VoicePlan } from './watchdog-memory.js';
 
 /** What the guard needs from its run. */
 export interface GuardParts {
@@ -18,6 +22,10 @@ export interface GuardParts {
 
 /** After so long the thread is started in any case, in milliseconds; at most a tenth of the budget. */
 const IDLE_MS = 100;
+/** How long the event loop may be silent before the thread takes it for blocked: a fifth of the reserve, within these. */
+const PATIENCE_MS = { least: 50, most: 250 } as const;
+/** The thread's delivery ends a little before the reserve does, at most a fifth of it: a main thread that waits has to sum up. */
+const SETTLE_MS = 60;
 
 /**
  * Sees to it that a {@link Watchdog} runs whenever code of the application does. A thread costs a fast end 15 to 50 ms, most of it
@@ -34,6 +42,8 @@ export class DeadlineGuard {
   #watchdog: Watchdog | undefined = undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
   #waiting = false;
+  /** Handlers under way, those that were left behind included: one of them may be what blocks the event loop. */
+  #handlers: string[] = [];
 
   constructor(parts: GuardParts) {
     this.#parts = parts;
@@ -57,14 +67,43 @@ export class DeadlineGuard {
     clearTimeout(this.#timer);
     const { config, instanceId, registry, log, remainingMs, lines } = this.#parts;
     try {
-      const prefix = logPrefix(config.service, instanceId);
-      this.#watchdog = new Watchdog(remainingMs(), registry.size, prefix, (error) =>
-        log.warn(`the watchdog thread failed: ${messageOf(error)}`),
-      );
+      const leftMs = remainingMs();
+      this.#watchdog = new Watchdog({
+        remainingMs: leftMs,
+        jobs: registry.size,
+        prefix: logPrefix(config.service, instanceId),
+        voice: planVoice(config, monotonicMs() + leftMs),
+        failed: (error) => log.warn(`the watchdog thread failed: ${messageOf(error)}`),
+        spoke: (spoken) => log.warn(describeSpoken(spoken)),
+      });
       this.#watchdog.hold(lines(registry));
+      if (this.#handlers.length > 0) this.#watchdog.running(this.#handlers, false);
     } catch (error) {
       log.warn(`the watchdog thread could not be given everything: ${messageOf(error)}`);
     }
+  }
+
+  /** The thread, once it runs. */
+  get watchdog(): Watchdog | undefined {
+    return this.#watchdog;
+  }
+
+  /** This handler of the application is about to be called. */
+  handlerStarted(subscriber: Subscriber): void {
+    this.#handlers.push(describeHandler(subscriber));
+    this.#watchdog?.running(this.#handlers, true);
+  }
+
+  handlerReturned(): void {
+    this.#watchdog?.returned();
+  }
+
+  handlerFinished(report: HandlerReport): void {
+    const at = this.#handlers.indexOf(describeHandler(report));
+    // One that overran is left behind, not stopped.
+    if (at < 0 || report.outcome === 'timed-out') return;
+    this.#handlers.splice(at, 1);
+    this.#watchdog?.running(this.#handlers, false);
   }
 
   jobBegun(job: JobHandle): void {
@@ -83,4 +122,24 @@ export class DeadlineGuard {
     clearTimeout(this.#timer);
     this.#watchdog?.disarm();
   }
+}
+
+/** When and how the thread delivers; not at all with notifiers that are objects of this thread. */
+function planVoice(config: ShutdownConfig, deadlineAt: number): VoicePlan | undefined {
+  const { notifiers, notifierSettings, deliveryMode, reserveMs, releaseReserveMs } = config;
+  if (notifiers !== undefined || config.process !== process || reserveMs === 0) return undefined;
+  const endsAt = deadlineAt - releaseReserveMs;
+  return {
+    speakAt: endsAt - reserveMs,
+    endsAt: endsAt - Math.min(SETTLE_MS, reserveMs / 5),
+    patienceMs: Math.min(PATIENCE_MS.most, Math.max(PATIENCE_MS.least, reserveMs / 5)),
+    settings: notifierSettings,
+    mode: deliveryMode,
+    // What NODE_OPTIONS preloads would only take time.
+    env: { ...process.env, NODE_OPTIONS: undefined },
+  };
+}
+
+function describeSpoken({ delivered, of, because }: SpokenFor): string {
+  return `the watchdog thread delivered ${delivered} of ${of} open jobs: ${because}`;
 }

@@ -186,6 +186,12 @@ class JobEnvelope implements Envelope {
   }
 }
 
+/** The envelope that a line of an {@link EnvelopeWriter} holds. */
+export function readEnvelope(text: string): Envelope {
+  const { id, source, subject, time } = JSON.parse(text) as Envelope;
+  return new JobEnvelope(id, source, subject, time, text);
+}
+
 /** The envelope's JSON text; any plain object of the same shape will do. */
 export function envelopeJson(envelope: Envelope): string {
   return JobEnvelope.textOf(envelope) ?? JSON.stringify(envelope);

@@ -1,7 +1,6 @@
 import { type Budget, openShare, type Share } from './budget.js';
 import type { Clock } from './clock.js';
 import { toError } from './errors.js';
-import type { HandlerStarted } from './events.js';
 import type { JobView } from './jobs/job.js';
 import { phaseOf, type ShutdownContext, type Subscriber } from './phases.js';
 import type { ShutdownReason } from './reason.js';
@@ -13,7 +12,10 @@ export interface PhaseRun {
   readonly budget: Budget;
   readonly reason: ShutdownReason;
   openJobs(): readonly JobView[];
-  started(event: HandlerStarted): void;
+  /** It is about to be called. */
+  started(subscriber: Subscriber): void;
+  /** The call has returned; its promise may still be open. */
+  returned(): void;
   finished(report: HandlerReport): void;
 }
 
@@ -56,9 +58,8 @@ function openHandlerShare(subscriber: Subscriber, shareMs: number, run: PhaseRun
 }
 
 async function runHandler(subscriber: Subscriber, share: Share, run: PhaseRun): Promise<HandlerReport> {
-  const { name, priority } = subscriber;
   const startedMs = run.budget.elapsedMs();
-  run.started({ name, phase: phaseOf(priority), priority });
+  run.started(subscriber);
   const context: ShutdownContext = {
     reason: run.reason,
     signal: share.signal,
@@ -67,7 +68,7 @@ async function runHandler(subscriber: Subscriber, share: Share, run: PhaseRun): 
       return run.openJobs();
     },
   };
-  const { outcome, error } = await Promise.race([settle(subscriber, context), leftBehind(share.signal)]);
+  const { outcome, error } = await Promise.race([settle(subscriber, context, run), leftBehind(share.signal)]);
   share.release();
   const durationMs = run.budget.elapsedMs() - startedMs;
   const report = reportOf(subscriber, startedMs, durationMs, outcome, error);
@@ -80,10 +81,17 @@ interface Ending {
   readonly error?: Error;
 }
 
-async function settle({ handler }: Subscriber, context: ShutdownContext): Promise<Ending> {
+async function settle({ handler }: Subscriber, context: ShutdownContext, run: PhaseRun): Promise<Ending> {
   const { signal } = context;
+  const call = () => {
+    try {
+      return handler(context);
+    } finally {
+      run.returned();
+    }
+  };
   try {
-    await handler(context);
+    await call();
     return { outcome: 'done' };
   } catch (error) {
     if (!signal.aborted) return { outcome: 'failed', error: toError(error) };
@@ -106,10 +114,17 @@ function endOf(signal: AbortSignal): Ending {
     : { outcome: 'timed-out', error: toError(signal.reason) };
 }
 
-function overrunError({ name, registeredAt }: Subscriber, ms: number): Error {
-  const where = registeredAt === undefined ? '' : ` (subscribed at ${registeredAt})`;
+/** A handler as logs name it. */
+export function describeHandler({
+  name,
+  registeredAt,
+}: Pick<HandlerReport, 'name' | 'registeredAt'> | Subscriber): string {
+  return `handler "${name}"${registeredAt === undefined ? '' : ` (subscribed at ${registeredAt})`}`;
+}
+
+function overrunError(subscriber: Subscriber, ms: number): Error {
   return new Error(
-    `handler "${name}"${where} did not settle in ${Math.round(ms)} ms; it may ignore context.signal, or its time was too short`,
+    `${describeHandler(subscriber)} did not settle in ${Math.round(ms)} ms; it may ignore context.signal, or its time was too short`,
   );
 }
 

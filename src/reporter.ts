@@ -31,6 +31,10 @@ export interface ReportOccasion {
   readonly signal?: AbortSignal;
   /** Called with each outcome. */
   readonly tally?: (outcome: DeliveryOutcome) => void;
+  /** Called before each envelope is written. */
+  readonly progress?: () => void;
+  /** Somebody else delivers what has no outcome when this aborts. */
+  readonly overtaken?: AbortSignal;
 }
 
 /** Turns unfinished jobs into envelopes and sees them off: notifiers first, stderr as the last resort. */
@@ -89,8 +93,15 @@ export class Reporter {
   /** Reports these jobs until all are accepted or the time is up. Never throws. */
   async report(jobs: readonly JobHandle[], occasion: ReportOccasion): Promise<DeliveryResult> {
     if (jobs.length === 0) return { outcomes: [], notifiers: [] };
-    const envelopes = new EnvelopesOnDemand(jobs, this.#writer, this.#factsAsOfNow(occasion.reason));
-    return this.#deliver(envelopes, occasion, (index, outcome, truncated) => {
+    const { overtaken, remainingMs, reason, progress } = occasion;
+    const factsOf = this.#factsAsOfNow(reason);
+    const envelopes = new EnvelopesOnDemand(jobs, this.#writer, (job) => {
+      progress?.();
+      return factsOf(job);
+    });
+    const signals = [occasion.signal, overtaken].filter((signal) => signal !== undefined);
+    const limits = { remainingMs, signal: AbortSignal.any(signals), left: () => overtaken?.aborted === true };
+    return this.#deliver(envelopes, limits, (index, outcome, truncated) => {
       if (outcome === 'delivered') this.#host.accepted(jobs[index] as JobHandle, truncated);
       occasion.tally?.(outcome);
       envelopes.drop(index);
@@ -107,7 +118,7 @@ export class Reporter {
 
   async #deliver(
     envelopes: EnvelopeList,
-    { remainingMs, signal }: Pick<ReportOccasion, 'remainingMs' | 'signal'>,
+    { remainingMs, signal, left }: DeliveryLimits,
     settled: (index: number, outcome: DeliveryOutcome, truncated: boolean) => void,
   ): Promise<DeliveryResult> {
     const { config, log, delivered } = this.#host;
@@ -119,8 +130,9 @@ export class Reporter {
       clock: config.clock,
       random: Math.random,
       remainingMs,
-      ...(signal && { signal }),
+      signal,
       onOutcome: ({ index, outcome, notifiers }) => {
+        if (outcome === 'expired' && left?.()) return;
         delivered(() => ({
           envelope: completeEnvelope(envelopes.at(index) as Envelope),
           outcome,
@@ -132,6 +144,21 @@ export class Reporter {
       onError: (name, error, attempt) =>
         log.warn(`notifier ${name} failed, attempt ${attempt}: ${messageOf(error)}`),
     });
+  }
+
+  /** Somebody else delivered the reports of these jobs. */
+  credit(
+    jobs: readonly JobHandle[],
+    { reason, tally }: ReportOccasion,
+    notifiers: JobDelivery['notifiers'],
+  ): void {
+    const factsOf = this.#factsAsOfNow(reason);
+    for (const job of jobs) {
+      this.#host.accepted(job, false);
+      tally?.('delivered');
+      const envelope = () => completeEnvelope(this.#writer.write(job, factsOf(job)));
+      this.#host.delivered(() => ({ envelope: envelope(), outcome: 'delivered', notifiers }));
+    }
   }
 
   /** The JSON lines that would report these jobs now, one after the other. */
@@ -181,6 +208,13 @@ export class Reporter {
     this.#loaded ??= loadDelivery(this.#host.config);
     return this.#loaded;
   }
+}
+
+interface DeliveryLimits {
+  readonly remainingMs: () => number;
+  readonly signal: AbortSignal;
+  /** Whether what has no outcome yet is somebody else's business now. */
+  readonly left?: () => boolean;
 }
 
 type FactsOf = (job: JobHandle) => EnvelopeFacts;

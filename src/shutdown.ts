@@ -2,6 +2,7 @@ import { type Budget, startBudget } from './budget.js';
 import { sleep, systemClock } from './clock.js';
 import type { ShutdownConfig } from './config.js';
 import { DeadlineGuard } from './deadline-guard.js';
+import { deliverBeside } from './deliver-beside.js';
 import { toError } from './errors.js';
 import type { ShutdownEvents } from './events.js';
 import { type Group, type PhaseRun, skipHandler, startGroup } from './handler-group.js';
@@ -69,6 +70,7 @@ export class ShutdownRun {
     this.#steps = builtInSteps({
       ...parts,
       quick: () => this.#quick,
+      deliver: (jobs, occasion) => deliverBeside(this.#guard.watchdog, parts.reporter, jobs, occasion),
       sealed: (jobs) => {
         this.#incomplete = jobs;
       },
@@ -126,6 +128,11 @@ export class ShutdownRun {
 
   jobSettled(job: JobHandle): void {
     this.#guard.jobSettled(job);
+  }
+
+  /** The watchdog thread has reported this job, in place of a blocked event loop. */
+  hasVoiced(job: JobHandle): boolean {
+    return this.#guard.watchdog?.hasVoiced(job) ?? false;
   }
 
   /** Code of the application is about to run: the deadline must hold against it. */
@@ -211,8 +218,14 @@ export class ShutdownRun {
       budget: this.#budget,
       reason: this.reason,
       openJobs: () => [...registry],
-      started: (event) => emit('handler-started', event),
+      started: (subscriber) => {
+        const { name, priority } = subscriber;
+        emit('handler-started', { name, phase: phaseOf(priority), priority });
+        if (!this.#steps.includes(subscriber)) this.#guard.handlerStarted(subscriber);
+      },
+      returned: () => this.#guard.handlerReturned(),
       finished: (report) => {
+        this.#guard.handlerFinished(report);
         logHandler(log, report);
         emit('handler-finished', report);
       },

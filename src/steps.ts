@@ -1,17 +1,23 @@
 import { openShare } from './budget.js';
 import type { ShutdownConfig } from './config.js';
 import { GracefulExit, Interrupt } from './jobs/interrupt.js';
+import type { JobHandle } from './jobs/job-handle.js';
 import type { OpenJobs } from './jobs/registry.js';
 import { INTERRUPT_PRIORITY, PHASE_PRIORITY, type ShutdownHandler, type Subscriber } from './phases.js';
 import { describeReason, reasonName, type ShutdownReason } from './reason.js';
 import type { DeliveryOutcome, NotifierReport } from './report.js';
-import type { Reporter } from './reporter.js';
+import type { Reporter, ReportOccasion } from './reporter.js';
 
 /** What the built-in steps work with. */
 export interface StepParts {
   readonly config: ShutdownConfig;
   readonly registry: OpenJobs;
   readonly reporter: Reporter;
+  /** Reports these jobs. */
+  readonly deliver: (
+    jobs: readonly JobHandle[],
+    occasion: ReportOccasion,
+  ) => Promise<readonly NotifierReport[]>;
   /** Nothing is waited for that might still finish by itself. */
   quick(): boolean;
   /** The snapshot was taken, with so many jobs in it. */
@@ -74,7 +80,14 @@ async function idleWithin({ clock }: ShutdownConfig, registry: OpenJobs, ms: num
 // Delivery ends a little before its share does, so that its last outcomes are in the report.
 const SETTLE_MS = 25;
 
-function reportJobs({ registry, reporter, sealed, reported, delivered }: StepParts): ShutdownHandler {
+function reportJobs({
+  registry,
+  reporter,
+  deliver,
+  sealed,
+  reported,
+  delivered,
+}: StepParts): ShutdownHandler {
   return async ({ reason, signal, remainingMs }) => {
     await reporter.earlyReports(remainingMs() / 2);
     const jobs = registry.seal();
@@ -85,7 +98,7 @@ function reportJobs({ registry, reporter, sealed, reported, delivered }: StepPar
       signal,
       tally: reported,
     };
-    delivered((await reporter.report(jobs, occasion)).notifiers);
+    delivered(await deliver(jobs, occasion));
   };
 }
 

@@ -2,37 +2,173 @@ import fs = require('node:fs');
 import v8 = require('node:v8');
 import threads = require('node:worker_threads');
 
-import type { WatchdogData } from './watchdog.js' with { 'resolution-mode': 'import' };
+import type * as memory from './watchdog-memory.js' with { 'resolution-mode': 'import' };
 
-const { state, settled, dueAt, prefix } = threads.workerData as WatchdogData;
+type Port = import('node:worker_threads').MessagePort;
+
+/** The voice, from its start on. */
+interface Voice {
+  readonly worker: import('node:worker_threads').Worker;
+  readonly port: Port;
+  called: boolean;
+  /** What it was called for. */
+  of: number;
+  because: string;
+  /** The beat when it had ended. */
+  endedAt: number | undefined;
+}
+
+// Written out once more: to load the file they come from would cost every shutdown. The compiler compares them.
+const WORD: typeof memory.WORD = { state: 0, turn: 1, beat: 2, beatAt: 3, voiced: 4, inside: 5 };
+const TURN: typeof memory.TURN = { nobody: 0, main: 1, voice: 2, over: 3 };
 const STDERR = 2;
 const MOST_WAIT_MS = 100;
-const armed = new Int32Array(state);
+const LINE_FEED = 10;
+/** So long before reports are due the thread begins to look, and may start the voice: SDKs take their time to load. */
+const AHEAD_MS = 1500;
+const LOOK_MS = 10;
+
+const { words, flags, startedAt, dueAt, prefix, voice: plan } = threads.workerData as memory.WatchdogData;
+const word = new Int32Array(words);
+const flag = new Uint8Array(flags);
+const inbox = threads.parentPort as Port;
+const pieces: memory.Piece[] = [];
+let handlers: readonly string[] = [];
+let voice: Voice | undefined;
+let lastBeat = -1;
+/** For how long the main thread gave no sign, by the looks taken: a machine that stops both threads does not count. */
+let silentMs = 0;
 /** Milliseconds that a full pipe has held us up. */
 let waited = 0;
 
 // No event loop here either: the thread sleeps until it is disarmed or due.
-const remainingMs = dueAt - Number(process.hrtime.bigint()) / 1e6;
-if (Atomics.wait(armed, 0, 0, Math.max(0, remainingMs)) === 'timed-out') {
-  const lines = openLines();
-  const fact = `the event loop was still blocked at the deadline; ending the process, ${lines.length} open jobs follow`;
-  write(`${prefix + fact}\n`);
-  for (const line of lines) write(`${line}\n`);
+let armed = pause((plan ? plan.speakAt - AHEAD_MS : dueAt) - now());
+while (armed && now() < dueAt) {
+  if (plan) look(plan);
+  armed = pause(Math.min(LOOK_MS, dueAt - now()));
+}
+if (armed) speakLast();
+else voice?.worker.terminate();
+
+/** Whether it is still armed after so long. */
+function pause(ms: number): boolean {
+  return Atomics.wait(word, WORD.state, 0, Math.max(0, ms)) === 'timed-out';
+}
+
+/** On the clock of all threads. */
+function now(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1000 + nanoseconds / 1e6;
+}
+
+/** Starts the voice when the main thread is silent, and calls it when reports are due. */
+function look(plan: memory.VoicePlan): void {
+  receive();
+  const beat = Atomics.load(word, WORD.beat);
+  silentMs = beat === lastBeat ? silentMs + LOOK_MS : 0;
+  lastBeat = beat;
+  if (voice) listen(voice);
+  const turn = Atomics.load(word, WORD.turn);
+  const patienceMs = turn === TURN.main ? plan.patienceMs * 3 : plan.patienceMs;
+  if (voice?.called || turn === TURN.over || silentMs < patienceMs || now() >= plan.endsAt) return;
+  const of = countOpen();
+  if (of === 0) return;
+  voice ??= startVoice(plan);
+  if (now() < plan.speakAt) return;
+  const call: memory.Call = { turn, beat };
+  voice.port.postMessage(call);
+  Object.assign(voice, { called: true, of, because: describeBlock() });
+}
+
+function startVoice({ env, ...plan }: memory.VoicePlan): Voice {
+  const { port1: port, port2 } = new threads.MessageChannel();
+  const data: memory.VoiceData = { words, flags, prefix, plan, port: port2 };
+  // A thread of its own: the deadline and the last words must not depend on what notifiers and SDKs do.
+  const worker = new threads.Worker(`${__dirname}/watchdog-voice.js`, {
+    workerData: data,
+    transferList: [port2],
+    env,
+    execArgv: [],
+  });
+  worker.on('error', () => {});
+  for (const piece of pieces) port.postMessage(piece);
+  return { worker, port, called: false, of: 0, because: '', endedAt: undefined };
+}
+
+/** Passes on what the voice says at its end. */
+function listen(voice: Voice): void {
+  const spoken = threads.receiveMessageOnPort(voice.port)?.message as memory.Spoken | undefined;
+  if (spoken === 'void') voice.called = false;
+  else if (spoken) {
+    voice.endedAt = lastBeat;
+    const { of, because } = voice;
+    const delivered = Atomics.load(word, WORD.voiced);
+    const toMain: memory.SpokenFor = { of, delivered, because, notifiers: spoken };
+    inbox.postMessage(toMain);
+  }
+}
+
+/** Reads what the main thread has sent so far. */
+function receive(): void {
+  for (let one = threads.receiveMessageOnPort(inbox); one; one = threads.receiveMessageOnPort(inbox)) {
+    const message = one.message as memory.Piece | memory.Running;
+    if ('handlers' in message) handlers = message.handlers;
+    else {
+      pieces.push(message);
+      voice?.port.postMessage(message);
+    }
+  }
+}
+
+function countOpen(): number {
+  const held = pieces.reduce((sum, { count }) => sum + count, 0);
+  let open = Math.max(0, held - flag.length);
+  for (let index = 0; index < held && index < flag.length; index += 1) if (flag[index] === 0) open += 1;
+  return open;
+}
+
+/** Since when the event loop is blocked, and by whom as far as that can be known. */
+function describeBlock(): string {
+  const blockedMs = now() - startedAt - Atomics.load(word, WORD.beatAt);
+  const since = new Date(Date.now() - blockedMs).toISOString();
+  const inside = Atomics.load(word, WORD.inside) === 1;
+  const named = inside ? `in ${handlers.at(-1)}` : `while ${handlers.slice(-3).join(', ')} ran`;
+  return `the event loop has been blocked since ${since}${handlers.length > 0 ? `, ${named}` : ''}`;
+}
+
+/** What is left to say at the deadline, and the end. */
+function speakLast(): void {
+  receive();
+  const beat = Atomics.load(word, WORD.beat);
+  const delivered = Atomics.load(word, WORD.voiced);
+  const open = countOpen();
+  // Otherwise the main thread has said it.
+  if (voice?.called && (voice.endedAt ?? beat) === beat)
+    write(`${prefix}the watchdog thread delivered ${delivered} of ${voice.of} open jobs: ${voice.because}\n`);
+  else write(`${prefix}${describeBlock()}\n`);
+  write(
+    `${prefix}the event loop was still blocked at the deadline; ending the process, ${open} open jobs follow\n`,
+  );
+  let index = 0;
+  for (const piece of pieces) index = writeOpen(piece, index);
   kill();
 }
 
-function openLines(): string[] {
-  const flags = new Uint8Array(settled);
-  const lines: string[] = [];
-  const port = threads.parentPort as import('node:worker_threads').MessagePort;
-  for (let held = threads.receiveMessageOnPort(port); held; held = threads.receiveMessageOnPort(port)) {
-    for (const line of (held.message as string).split('\n')) lines.push(line);
+/** Writes those lines of a piece whose jobs are still open. Returns the number of the first line after it. */
+function writeOpen({ lines, count }: memory.Piece, first: number): number {
+  const bytes = Buffer.from(lines);
+  let from = 0;
+  for (let line = 0; line < count; line += 1) {
+    const to = bytes.indexOf(LINE_FEED, from) + 1;
+    // A job without any flag: neither settled, nor voiced, nor kept elsewhere.
+    if (!flag[first + line]) write(bytes.subarray(from, to));
+    from = to;
   }
-  return lines.filter((_line, index) => flags[index] !== 1);
+  return first + count;
 }
 
-function write(text: string): void {
-  const bytes = Buffer.from(text);
+function write(text: string | Buffer): void {
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text;
   for (let written = 0; written < bytes.length && waited < MOST_WAIT_MS; ) {
     try {
       written += fs.writeSync(STDERR, bytes, written);

@@ -1,88 +1,184 @@
 import { Worker } from 'node:worker_threads';
+import { sleep, systemClock } from './clock.js';
+import {
+  FLAG,
+  monotonicMs,
+  type Piece,
+  type Running,
+  type SpokenFor,
+  TURN,
+  type VoicePlan,
+  type WatchdogData,
+  WORD,
+} from './watchdog-memory.js';
 
 /** How long after the deadline the thread acts: the main thread's own way out comes first. */
 const GRACE_MS = 60;
 /** So many lines, or characters, a message: a text can grow too long to be one. */
 const LINES_A_MESSAGE = 1000;
 const TEXT_A_MESSAGE = 2 ** 20;
-
-/** What the thread is given to work with. Shared memory: a blocked event loop passes no messages on. */
-export interface WatchdogData {
-  /** [0]: 0 armed, 1 disarmed. */
-  readonly state: SharedArrayBuffer;
-  /** One byte a line: 1 when its job needs no last word any more. */
-  readonly settled: SharedArrayBuffer;
-  /** On `process.hrtime`, in milliseconds: the same for every thread. */
-  readonly dueAt: number;
-  /** How its own line begins. */
-  readonly prefix: string;
-}
+/** The main thread's sign of life. */
+const BEAT_MS = 20;
+/** How long what the voice says at its end may be on its way. */
+const RELAY_MS = 50;
 
 /** A job whose last words the thread has, and under which number. */
 export interface Held {
   heldAs: number | undefined;
 }
 
+/** What a watchdog is made of. */
+export interface WatchdogParts {
+  readonly remainingMs: number;
+  /** How many jobs are open, to size the flags. */
+  readonly jobs: number;
+  readonly prefix: string;
+  readonly voice: VoicePlan | undefined;
+  readonly failed: (error: unknown) => void;
+  /** The thread delivered while the event loop was blocked. */
+  readonly spoke: (spoken: SpokenFor) => void;
+}
+
 /**
- * A thread beside the main thread: at the deadline it writes the lines of all jobs that are still open to stderr and
- * ends the process, even while a handler blocks the event loop.
+ * A thread beside the main thread. While the event loop is blocked when reports are due, it has the open jobs reported; at
+ * the deadline it writes the lines of those that are still open to stderr and ends the process.
  *
  * ```
- * main    ──hold(lines)──▶ queue      ──settle(id)──▶ shared flags      ──disarm()──▶ shared state
- * thread  sleeps in Atomics.wait … deadline: reads queue and flags, writes, kills
+ * main    ──hold(lines)──▶ queue      ──settle, beat──▶ shared memory      ──disarm()──▶ shared memory
+ * thread  sleeps in Atomics.wait … reports are due: no beat? starts the voice … deadline: reads queue and flags, writes, kills
+ * voice   another thread: notifiers and delivery; marks in the shared memory what was delivered
  * ```
  */
 export class Watchdog {
   readonly #worker: Worker;
-  readonly #state: Int32Array;
-  readonly #settled: Uint8Array;
+  readonly #words: Int32Array;
+  readonly #flags: Uint8Array;
+  readonly #startedAt = monotonicMs();
+  readonly #beating: NodeJS.Timeout;
+  readonly #overtaken = new AbortController();
+  readonly #ended = new AbortController();
+  #spoken: SpokenFor | undefined = undefined;
+  #delivering = false;
   #held = 0;
 
-  /** @param jobs how many jobs are open, to size the flags. */
-  constructor(remainingMs: number, jobs: number, prefix: string, onFailure: (error: unknown) => void) {
+  constructor({ remainingMs, jobs, prefix, voice, failed, spoke }: WatchdogParts) {
     const data: WatchdogData = {
-      state: new SharedArrayBuffer(4),
-      settled: new SharedArrayBuffer(jobs * 2 + 1024),
-      dueAt: Number(process.hrtime.bigint()) / 1e6 + remainingMs + GRACE_MS,
+      words: new SharedArrayBuffer(4 * Object.keys(WORD).length),
+      flags: new SharedArrayBuffer(jobs * 2 + 1024),
+      startedAt: this.#startedAt,
+      dueAt: this.#startedAt + remainingMs + GRACE_MS,
       prefix,
+      voice,
     };
-    this.#state = new Int32Array(data.state);
-    this.#settled = new Uint8Array(data.settled);
+    this.#words = new Int32Array(data.words);
+    this.#flags = new Uint8Array(data.flags);
     this.#worker = new Worker(new URL('./watchdog-thread.cjs', import.meta.url), {
       workerData: data,
+      // Without NODE_OPTIONS: what it preloads has no business here.
       env: {},
       execArgv: [],
     });
-    this.#worker.on('error', onFailure);
+    this.#worker.on('error', failed);
+    this.#worker.on('exit', () => this.#ended.abort());
+    this.#worker.on('message', (spoken: SpokenFor) => {
+      this.#spoken = spoken;
+      this.#ended.abort();
+      spoke(spoken);
+    });
     this.#worker.unref();
+    this.#beating = setInterval(() => this.#comeRound(), BEAT_MS).unref();
   }
 
   /** Gives it the last words of jobs. */
   hold(lines: Iterable<readonly [job: Held, line: string]>): void {
-    let batch: string[] = [];
-    let length = 0;
+    let text = '';
+    let count = 0;
     for (const [job, line] of lines) {
       job.heldAs = this.#held;
       this.#held += 1;
-      length += line.length;
-      if (batch.push(line) >= LINES_A_MESSAGE || length >= TEXT_A_MESSAGE) {
-        this.#worker.postMessage(batch.join('\n'));
-        batch = [];
-        length = 0;
-      }
+      text += `${line}\n`;
+      count += 1;
+      if (count < LINES_A_MESSAGE && text.length < TEXT_A_MESSAGE) continue;
+      this.#post(text, count);
+      text = '';
+      count = 0;
     }
-    if (batch.length > 0) this.#worker.postMessage(batch.join('\n'));
+    if (count > 0) this.#post(text, count);
   }
 
   /** This job was finished or reported. */
   settle({ heldAs }: Held): void {
+    this.beat();
     // Past the end of the flags: said twice is better than not at all.
-    if (heldAs !== undefined && heldAs < this.#settled.length) this.#settled[heldAs] = 1;
+    if (heldAs !== undefined && heldAs < this.#flags.length) Atomics.or(this.#flags, heldAs, FLAG.settled);
+  }
+
+  /** The thread delivered this job's report. */
+  hasVoiced({ heldAs }: Held): boolean {
+    return heldAs !== undefined && ((this.#flags[heldAs] ?? 0) & FLAG.voiced) !== 0;
+  }
+
+  /** The main thread gets on. */
+  beat(): void {
+    Atomics.add(this.#words, WORD.beat, 1);
+  }
+
+  /** Handlers under way, the last one perhaps about to be called. */
+  running(handlers: readonly string[], inside: boolean): void {
+    this.#comeRound();
+    Atomics.store(this.#words, WORD.inside, inside ? 1 : 0);
+    const running: Running = { handlers };
+    this.#worker.postMessage(running);
+  }
+
+  /** The handler that was called has returned, with a promise perhaps. */
+  returned(): void {
+    Atomics.store(this.#words, WORD.inside, 0);
+  }
+
+  /** Takes the turn to deliver. While the thread has it, it may go on, as long as it gets on and there is time. */
+  async takeTurn(remainingMs: () => number): Promise<SpokenFor | undefined> {
+    const words = this.#words;
+    while (Atomics.compareExchange(words, WORD.turn, TURN.nobody, TURN.main) === TURN.voice) {
+      const before = Atomics.load(words, WORD.voiced);
+      await sleep(systemClock, remainingMs() / 2, this.#ended.signal);
+      const stuck = this.#ended.signal.aborted || Atomics.load(words, WORD.voiced) === before;
+      if (stuck) Atomics.compareExchange(words, WORD.turn, TURN.voice, TURN.main);
+    }
+    this.#delivering = true;
+    if (Atomics.load(words, WORD.voiced) > 0) await sleep(systemClock, RELAY_MS, this.#ended.signal);
+    return this.#spoken;
+  }
+
+  /** Aborts when the thread took the turn away, because the main thread was blocked in the middle of its delivery. */
+  get overtaken(): AbortSignal {
+    return this.#overtaken.signal;
+  }
+
+  /** Nobody delivers any more. */
+  endTurn(): void {
+    this.#delivering = false;
+    Atomics.store(this.#words, WORD.turn, TURN.over);
   }
 
   /** The shutdown ended by itself. */
   disarm(): void {
-    Atomics.store(this.#state, 0, 1);
-    Atomics.notify(this.#state, 0);
+    clearInterval(this.#beating);
+    Atomics.store(this.#words, WORD.state, 1);
+    Atomics.notify(this.#words, WORD.state);
+  }
+
+  #post(text: string, count: number): void {
+    // Written once, for all threads.
+    const lines = new SharedArrayBuffer(Buffer.byteLength(text));
+    Buffer.from(lines).write(text);
+    const piece: Piece = { lines, count };
+    this.#worker.postMessage(piece);
+  }
+
+  #comeRound(): void {
+    this.beat();
+    Atomics.store(this.#words, WORD.beatAt, Math.round(monotonicMs() - this.#startedAt));
+    if (this.#delivering && Atomics.load(this.#words, WORD.turn) === TURN.voice) this.#overtaken.abort();
   }
 }

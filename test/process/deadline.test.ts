@@ -23,13 +23,14 @@ describe('the deadline holds', () => {
     }
   }, 120_000);
 
-  it(`A05: a handler that blocks the loop for 60 s: gone before budget + 250 ms, open jobs on stderr, ${RUNS} runs`, async () => {
-    for (const { signal, stderr, afterKillMs } of await runs('blocks-loop.js', ['busy'])) {
+  it(`A05: a handler that blocks the loop for 60 s: gone before budget + 250 ms, the open job reported by a thread, ${RUNS} runs`, async () => {
+    for (const { signal, stdout, stderr, afterKillMs } of await runs('blocks-loop.js', ['busy'])) {
       expect(afterKillMs).toBeLessThan(LATE_MS);
       expect(signal).toBe('SIGKILL');
-      expect(envelopesIn(stderr)).toMatchObject([{ subject: 'r1', data: { payload: { page: 7 } } }]);
+      // Within these 150 ms of reserve by the thread's notifier, or, when that comes too late, as last words.
+      expect(envelopesIn(stdout + stderr)).toMatchObject([{ subject: 'r1', data: { payload: { page: 7 } } }]);
       expect(stderr).toMatch(
-        /the event loop was still blocked at the deadline; ending the process, 1 open jobs follow/,
+        /the event loop was still blocked at the deadline; ending the process, [01] open jobs follow/,
       );
     }
   }, 120_000);

@@ -1,0 +1,102 @@
+import type { NotifierSettings } from './config/notifier-settings.js';
+import type { DeliveryMode } from './delivery.js';
+import type { NotifierReport } from './report.js';
+
+/**
+ * The numbers that main thread, watchdog thread and voice share, by index. Shared memory: a blocked event loop passes no
+ * messages on.
+ */
+export const WORD = {
+  /** 0 armed, 1 disarmed. */
+  state: 0,
+  /** Whose turn it is to deliver, one of {@link TURN}. */
+  turn: 1,
+  /** Changes as long as the main thread gets on: with each round of its event loop, each envelope, each receipt. */
+  beat: 2,
+  /** When its event loop last came round, in milliseconds after `startedAt`. */
+  beatAt: 3,
+  /** How many jobs the voice has delivered. */
+  voiced: 4,
+  /** 1 while the handler that started last has not returned from its call. */
+  inside: 5,
+} as const;
+
+/** Who delivers. Changed by `Atomics.compareExchange`, so that two never begin together. */
+export const TURN = { nobody: 0, main: 1, voice: 2, over: 3 } as const;
+
+/** What is known of a job, one byte each. A job with none of them gets a line on stderr at the deadline. */
+export const FLAG = {
+  /** Finished, or its report accepted. */
+  settled: 1,
+  /** Delivered by the voice. */
+  voiced: 2,
+  /** In a durable store: it needs no line, but the voice delivers it all the same. Nobody sets it yet. */
+  kept: 4,
+} as const;
+
+/** What the watchdog thread is given to work with. Times are those of {@link monotonicMs}. */
+export interface WatchdogData {
+  /** See {@link WORD}. */
+  readonly words: SharedArrayBuffer;
+  /** See {@link FLAG}; as many bytes as lines are expected. */
+  readonly flags: SharedArrayBuffer;
+  readonly startedAt: number;
+  readonly dueAt: number;
+  /** How its own lines begin. */
+  readonly prefix: string;
+  /** `undefined`: the notifiers are objects of the main thread and cannot be used from another one. */
+  readonly voice: VoicePlan | undefined;
+}
+
+/** When the thread delivers in place of a blocked main thread, and how. Holds secrets. */
+export interface VoicePlan {
+  /** From here on the main thread should be delivering. */
+  readonly speakAt: number;
+  readonly endsAt: number;
+  /** After so long without a beat the main thread counts as blocked; while it delivers, after three times that. */
+  readonly patienceMs: number;
+  readonly settings: readonly NotifierSettings[];
+  readonly mode: DeliveryMode;
+  /** For the SDKs. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Last words on their way to the thread: lines in UTF-8, each with its line feed. */
+export interface Piece {
+  readonly lines: SharedArrayBuffer;
+  readonly count: number;
+}
+
+/** Handlers that are under way, in the order of their start. */
+export interface Running {
+  readonly handlers: readonly string[];
+}
+
+/** What the voice is started with. */
+export interface VoiceData extends Pick<WatchdogData, 'words' | 'flags' | 'prefix'> {
+  readonly plan: Omit<VoicePlan, 'env'>;
+  readonly port: import('node:worker_threads').MessagePort;
+}
+
+/** The call to deliver. It is void when the main thread has got on since. */
+export interface Call {
+  readonly turn: number;
+  readonly beat: number;
+}
+
+/** What became of a call: `void` when the main thread has got on meanwhile. */
+export type Spoken = 'void' | readonly NotifierReport[];
+
+/** What the thread did in place of a blocked event loop. */
+export interface SpokenFor {
+  readonly of: number;
+  readonly delivered: number;
+  readonly because: string;
+  readonly notifiers: readonly NotifierReport[];
+}
+
+/** Milliseconds on a clock that all threads of a process share. */
+export function monotonicMs(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1000 + nanoseconds / 1e6;
+}
