@@ -53,7 +53,7 @@ export interface VoicePlan {
   /** From here on the main thread should be delivering. */
   readonly speakAt: number;
   readonly endsAt: number;
-  /** After so long without a beat the main thread counts as blocked; while it delivers, after three times that. */
+  /** After so long without a beat the main thread counts as blocked; while it delivers, after twice that. */
   readonly patienceMs: number;
   readonly settings: readonly NotifierSettings[];
   readonly mode: DeliveryMode;

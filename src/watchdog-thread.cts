@@ -22,7 +22,9 @@ interface Voice {
 const WORD: typeof memory.WORD = { state: 0, turn: 1, beat: 2, beatAt: 3, voiced: 4, inside: 5 };
 const TURN: typeof memory.TURN = { nobody: 0, main: 1, voice: 2, over: 3 };
 const STDERR = 2;
+/** A full pipe that nobody reads holds the end up for so long, one that is read slowly for so long in all. */
 const MOST_WAIT_MS = 100;
+const MOST_WRITING_MS = 1000;
 const LINE_FEED = 10;
 /** So long before reports are due the thread begins to look, and may start the voice: SDKs take their time to load. */
 const AHEAD_MS = 1500;
@@ -38,7 +40,7 @@ let voice: Voice | undefined;
 let lastBeat = -1;
 /** For how long the main thread gave no sign, by the looks taken: a machine that stops both threads does not count. */
 let silentMs = 0;
-/** Milliseconds that a full pipe has held us up. */
+/** Milliseconds since a full pipe took something. */
 let waited = 0;
 
 // No event loop here either: the thread sleeps until it is disarmed or due.
@@ -69,12 +71,13 @@ function look(plan: memory.VoicePlan): void {
   lastBeat = beat;
   if (voice) listen(voice);
   const turn = Atomics.load(word, WORD.turn);
-  const patienceMs = turn === TURN.main ? plan.patienceMs * 3 : plan.patienceMs;
-  if (voice?.called || turn === TURN.over || silentMs < patienceMs || now() >= plan.endsAt) return;
+  if (voice?.called || turn === TURN.over || silentMs < plan.patienceMs || now() >= plan.endsAt) return;
   const of = countOpen();
   if (of === 0) return;
   voice ??= startVoice(plan);
-  if (now() < plan.speakAt) return;
+  // What is under way from the main thread would be sent twice: there the doubt has to be smaller.
+  const patienceMs = turn === TURN.main ? plan.patienceMs * 2 : plan.patienceMs;
+  if (now() < plan.speakAt || silentMs < patienceMs) return;
   const call: memory.Call = { turn, beat };
   voice.port.postMessage(call);
   Object.assign(voice, { called: true, of, because: describeBlock() });
@@ -172,10 +175,11 @@ function write(text: string | Buffer): void {
   for (let written = 0; written < bytes.length && waited < MOST_WAIT_MS; ) {
     try {
       written += fs.writeSync(STDERR, bytes, written);
+      waited = 0;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-      waited += 5;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+      waited = now() > dueAt + MOST_WRITING_MS ? MOST_WAIT_MS : waited + 1;
     }
   }
 }

@@ -1,0 +1,304 @@
+import type { ServerResponse } from 'node:http';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type HttpFarEnd, startFarEnd } from '../far-ends/http-server.js';
+import { deadPort, startSilentServer } from '../far-ends/silent-server.js';
+import { type Child, type Ending, envelopesIn, start, startAndKill } from './child.js';
+import { runs } from './runs.js';
+
+const BUDGET_MS = 3000;
+/** 900 ms of it are the reserve, 300 ms the release phase's. */
+const REPORTED_BY_MS = BUDGET_MS - 300;
+const LATE_MS = BUDGET_MS + 350;
+const closers: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+interface Settings {
+  readonly jobs?: number;
+  readonly payloadBytes?: number;
+  readonly phase?: string;
+  /** How it blocks: for good, until something comes over stdin, or for so many milliseconds, and then it is gone. */
+  readonly how?: 'busy' | 'wait' | 'stdin' | number;
+  /** Blocks when a message came over IPC. */
+  readonly after?: 'message';
+  /** Free again, and another message later, it ends the process. */
+  readonly exits?: true;
+  readonly watchdog?: false;
+  readonly objects?: true;
+}
+
+const options = (settings: Settings, env: NodeJS.ProcessEnv = {}) => ({
+  args: [JSON.stringify(settings)],
+  env: { SHUTDOWN_BUDGET_MS: String(BUDGET_MS), SHUTDOWN_SERVICE: 'voice', ...env },
+});
+
+type Answer = (response: ServerResponse, position: number) => void;
+
+/** A receiver, and what it took: the subjects of requests that it answered with success. */
+async function receiver(answer: Answer = (response) => void response.writeHead(204).end()) {
+  const taken: string[] = [];
+  const seenAt: number[] = [];
+  let position = 0;
+  const farEnd: HttpFarEnd = await startFarEnd((response, { body }) => {
+    position += 1;
+    seenAt.push(performance.now());
+    response.on('finish', () => {
+      if (response.statusCode < 300) taken.push(...subjectsIn(body));
+    });
+    answer(response, position);
+  });
+  closers.push(() => farEnd.close());
+  return { farEnd, taken, seenAt, env: { SHUTDOWN_WEBHOOK_URL: `${farEnd.origin}/jobs?token=hunter2` } };
+}
+
+const subjectsIn = (body: string) =>
+  (JSON.parse(body) as { subject: string }[]).map(({ subject }) => subject);
+const subjectsOf = (text: string) => sorted(envelopesIn(text).map(({ subject }) => subject));
+const sorted = (subjects: readonly string[]) =>
+  [...subjects].sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
+const all = (count: number) => Array.from({ length: count }, (_, index) => `r${index + 1}`);
+
+/** The process was ended at its deadline, by the thread. */
+function expectEndByThread({ signal, afterKillMs }: Ending): void {
+  expect(signal).toBe('SIGKILL');
+  expect(afterKillMs).toBeLessThan(LATE_MS);
+}
+
+/** The process ended by itself, with all jobs delivered, and its own books say so. */
+function expectOwnEnd({ code, stderr }: Ending, jobs: number): void {
+  expect(stderr).toContain(`notifier webhook: ${jobs} delivered, 0 rejected, 0 expired`);
+  expect(stderr).toContain(`${jobs} incomplete, ${jobs} delivered, exit code 0`);
+  expect(stderr).toContain(`${jobs} deliveries`);
+  expect(envelopesIn(stderr)).toEqual([]);
+  expect(code).toBe(0);
+}
+
+const BLOCKED =
+  /the event loop has been blocked since \d{4}-[\d-]+T[\d:.]+Z, in handler "blocker" \(subscribed at \S+blocked\.js:\d+:\d+\)/;
+
+describe('a handler that blocks the event loop for good', () => {
+  it.each([
+    ['busy', 'intake'],
+    ['busy', 'drain'],
+    ['busy', 'deliver'],
+    ['wait', 'intake'],
+    ['wait', 'drain'],
+    ['wait', 'deliver'],
+  ] as const)(
+    '%s, in phase %s: a thread has the jobs delivered within the reserve, each once',
+    async (how, phase) => {
+      const { taken, seenAt, env } = await receiver();
+      const child = start('blocked.js', options({ how, phase }, env));
+      await child.line('ready');
+      const killedAt = performance.now();
+      child.kill('SIGTERM');
+      const ending = await child.ended;
+      expectEndByThread(ending);
+      expect(taken).toEqual(all(3));
+      expect((seenAt[0] as number) - killedAt).toBeLessThan(REPORTED_BY_MS);
+      expect(envelopesIn(ending.stdout + ending.stderr)).toEqual([]);
+      expect(ending.stderr).toMatch(
+        /the watchdog thread delivered 3 of 3 open jobs: the event loop has been/,
+      );
+      expect(ending.stderr).toMatch(BLOCKED);
+      expect(ending.stderr).toContain('ending the process, 0 open jobs follow');
+      expect(ending.stdout + ending.stderr).not.toContain('hunter2');
+    },
+  );
+
+  it('in phase release: the main thread has delivered before, and nobody delivers again', async () => {
+    const { taken, farEnd, env } = await receiver();
+    const ending = await startAndKill('blocked.js', 'SIGTERM', options({ phase: 'release' }, env));
+    expectEndByThread(ending);
+    expect([taken, farEnd.requests.length]).toEqual([all(3), 1]);
+    expect(ending.stderr).not.toContain('the watchdog thread delivered');
+    expect(ending.stderr).toMatch(BLOCKED);
+    expect(envelopesIn(ending.stderr)).toEqual([]);
+  });
+
+  it('negative twin: with notifiers given as objects nobody hears of it, and every job is on stderr', async () => {
+    const { farEnd, env } = await receiver();
+    const objects = { OBJECT_URL: env.SHUTDOWN_WEBHOOK_URL };
+    const ending = await startAndKill('blocked.js', 'SIGTERM', options({ objects: true }, objects));
+    expectEndByThread(ending);
+    expect(farEnd.requests).toEqual([]);
+    expect(subjectsOf(ending.stderr)).toEqual(all(3));
+    expect(ending.stderr).toMatch(BLOCKED);
+  });
+
+  it('negative twin: without the watchdog nobody hears of it, also long after the deadline', async () => {
+    const { farEnd, env } = await receiver();
+    const settings = { watchdog: false, how: BUDGET_MS + 1000 } as const;
+    const { afterKillMs } = await startAndKill('blocked.js', 'SIGTERM', options(settings, env));
+    expect(afterKillMs).toBeGreaterThan(BUDGET_MS + 500);
+    expect(farEnd.requests).toEqual([]);
+  });
+});
+
+describe('what the thread cannot deliver is on stderr, at the deadline', () => {
+  const blocked = (env: NodeJS.ProcessEnv) => startAndKill('blocked.js', 'SIGTERM', options({}, env));
+
+  it('a far end that is down', async () => {
+    const url = `http://127.0.0.1:${await deadPort()}/jobs?token=hunter2`;
+    const ending = await blocked({ SHUTDOWN_WEBHOOK_URL: url });
+    expectEndByThread(ending);
+    expect(subjectsOf(ending.stderr)).toEqual(all(3));
+    expect(ending.stderr).toContain('the watchdog thread delivered 0 of 3 open jobs');
+    expect(ending.stderr).toMatch(
+      /notifier webhook failed in the watchdog thread, attempt 1: .*ECONNREFUSED/,
+    );
+    expect(ending.stderr).not.toContain('hunter2');
+  });
+
+  it('a far end that never answers', async () => {
+    const silent = await startSilentServer();
+    closers.push(() => silent.stop());
+    const ending = await blocked({ SHUTDOWN_WEBHOOK_URL: `http://127.0.0.1:${silent.port}/` });
+    expectEndByThread(ending);
+    expect(subjectsOf(ending.stderr)).toEqual(all(3));
+  });
+
+  it('a far end that takes only some', async () => {
+    const { taken, env } = await receiver((response, position) => {
+      if (position === 1) response.writeHead(204).end();
+      else response.writeHead(410).end();
+    });
+    const ending = await startAndKill('blocked.js', 'SIGTERM', options({ jobs: 1200 }, env));
+    expectEndByThread(ending);
+    expect(taken).toHaveLength(500);
+    expect(sorted([...taken, ...subjectsOf(ending.stderr)])).toEqual(all(1200));
+    expect(ending.stderr).toContain('the watchdog thread delivered 500 of 1200 open jobs');
+    expect(ending.stderr).toContain('ending the process, 700 open jobs follow');
+  });
+
+  it('a far end that comes back within the reserve gets them', async () => {
+    const { taken, env } = await receiver(
+      (response, position) => void response.writeHead(position < 3 ? 503 : 204).end(),
+    );
+    const ending = await blocked(env);
+    expect(taken).toEqual(all(3));
+    expect(envelopesIn(ending.stderr)).toEqual([]);
+  });
+
+  it('failover: the next notifier takes what the first did not', async () => {
+    const { env } = await receiver((response) => void response.writeHead(410).end());
+    const ending = await blocked({
+      ...env,
+      SHUTDOWN_NOTIFIERS: 'webhook,stdout',
+      SHUTDOWN_DELIVERY_MODE: 'failover',
+    });
+    expectEndByThread(ending);
+    expect(subjectsOf(ending.stdout)).toEqual(all(3));
+    expect(envelopesIn(ending.stderr)).toEqual([]);
+  });
+});
+
+describe('an event loop that is free again', () => {
+  const RUNS = runs(20);
+
+  async function begin(settings: Settings, env: NodeJS.ProcessEnv): Promise<Child> {
+    const child = start('blocked.js', { ...options({ how: 'stdin', ...settings }, env), ipc: true });
+    await child.line('ready');
+    child.kill('SIGTERM');
+    return child;
+  }
+
+  const until = (holds: () => boolean) => expect.poll(holds, { interval: 10, timeout: 10_000 }).toBe(true);
+  const free = (child: Child) => child.process.stdin?.write('.');
+
+  it(`before reports are due, with the thread ready: it delivers by itself, each job once, ${RUNS} runs`, async () => {
+    for (let run = 0; run < RUNS; run += 1) {
+      const { taken, farEnd, env } = await receiver();
+      const child = start('blocked.js', options({ how: 'stdin' }, env));
+      // The notifiers of the main thread and of the other one look for the far end once each.
+      await until(() => farEnd.connections() === 1);
+      child.kill('SIGTERM');
+      await until(() => farEnd.connections() === 2);
+      free(child);
+      const ending = await child.ended;
+      expect([taken, farEnd.requests.length]).toEqual([all(3), 1]);
+      expect(ending.stderr).not.toContain('the watchdog thread');
+      expectOwnEnd(ending, 3);
+    }
+  }, 200_000);
+
+  it(`while the thread delivers: it waits, counts what was delivered, each job once, ${RUNS} runs`, async () => {
+    for (let run = 0; run < RUNS; run += 1) {
+      let child: Child | undefined;
+      const { taken, farEnd, env } = await receiver((response) => {
+        if (child) free(child);
+        // The main thread is free before the other one has its answer.
+        void child?.line('free').then(() => response.writeHead(204).end());
+      });
+      child = await begin({}, env);
+      const ending = await child.ended;
+      expect([taken, farEnd.requests.length]).toEqual([all(3), 1]);
+      expect(ending.stderr).toContain('the watchdog thread delivered 3 of 3 open jobs');
+      expectOwnEnd(ending, 3);
+    }
+  }, 200_000);
+
+  it('after the thread has delivered: it counts them, and delivers none again', async () => {
+    const { taken, farEnd, env } = await receiver();
+    const child = await begin({ jobs: 600 }, env);
+    await until(() => taken.length === 600);
+    free(child);
+    expectOwnEnd(await child.ended, 600);
+    expect([sorted(taken), farEnd.requests.length]).toEqual([all(600), 2]);
+  });
+
+  it('and leaves by process.exit(): what the thread has delivered is not on stderr', async () => {
+    const { taken, env } = await receiver();
+    const child = await begin({ exits: true }, env);
+    await until(() => taken.length === 3);
+    free(child);
+    await child.line('the watchdog thread delivered 3 of 3 open jobs');
+    child.process.send('exit');
+    const { stderr } = await child.ended;
+    expect(envelopesIn(stderr)).toEqual([]);
+  });
+
+  it('while the thread gets no answer: it takes the rest over and delivers it', async () => {
+    const held: ServerResponse[] = [];
+    let child: Child | undefined;
+    const { taken, env } = await receiver((response, position) => {
+      if (position === 1) response.writeHead(204).end();
+      else if (position <= 3) held.push(response);
+      else response.writeHead(204).end();
+      if (position === 3 && child) free(child);
+    });
+    child = await begin({ jobs: 1200 }, env);
+    const ending = await child.ended;
+    expect(held).toHaveLength(2);
+    expect(sorted(taken)).toEqual(all(1200));
+    expect(ending.stderr).toContain('the watchdog thread delivered 500 of 1200 open jobs');
+    expectOwnEnd(ending, 1200);
+  });
+
+  it('blocked in the middle of its own delivery: the thread delivers the rest, and each job counts once', async () => {
+    const held: ServerResponse[] = [];
+    let child: Child | undefined;
+    const { taken, farEnd, env } = await receiver((response, position) => {
+      if (position > 2) {
+        response.writeHead(204).end();
+        return;
+      }
+      held.push(response);
+      // Both of its calls are under way when the event loop stops.
+      if (position === 2) child?.process.send('block');
+    });
+    child = await begin(
+      { jobs: 600, phase: 'deliver', after: 'message' },
+      { ...env, SHUTDOWN_RESERVE_MS: '1500' },
+    );
+    await until(() => taken.length === 600);
+    free(child);
+    const ending = await child.ended;
+    expect([held.length, farEnd.requests.length]).toEqual([2, 4]);
+    expect(sorted(taken)).toEqual(all(600));
+    expect(ending.stderr).toContain('the watchdog thread delivered 600 of 600 open jobs');
+    expectOwnEnd(ending, 600);
+  });
+});
