@@ -24,7 +24,7 @@ export const WORD = {
 /** Who delivers. Changed by `Atomics.compareExchange`, so that two never begin together. */
 export const TURN = { nobody: 0, main: 1, voice: 2, over: 3 } as const;
 
-/** What is known of a job, one byte each. A job with none of them gets a line on stderr at the deadline. */
+/** What is known of a job, one byte each. At the deadline a job with none of them gets a line on stderr. */
 export const FLAG = {
   /** Finished, or its report accepted. */
   settled: 1,
@@ -61,15 +61,13 @@ export interface VoicePlan {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** Last words on their way to the thread: lines in UTF-8, each with its line feed. */
+/** From the main thread: last words, a line each, or the handlers that are under way, in the order of their start. */
+export type ToThread = string | { readonly handlers: readonly string[] };
+
+/** Last words in UTF-8, each with its line feed; one copy for both threads. */
 export interface Piece {
   readonly lines: SharedArrayBuffer;
   readonly count: number;
-}
-
-/** Handlers that are under way, in the order of their start. */
-export interface Running {
-  readonly handlers: readonly string[];
 }
 
 /** What the voice is started with. */

@@ -21,6 +21,10 @@ interface Voice {
 // Written out once more: to load the file they come from would cost every shutdown. The compiler compares them.
 const WORD: typeof memory.WORD = { state: 0, turn: 1, beat: 2, beatAt: 3, voiced: 4, inside: 5 };
 const TURN: typeof memory.TURN = { nobody: 0, main: 1, voice: 2, over: 3 };
+const FLAG: typeof memory.FLAG = { settled: 1, voiced: 2, kept: 4 };
+/** Flags of a job that needs no delivery any more, and of one that needs no line on stderr. */
+const REPORTED = FLAG.settled | FLAG.voiced;
+const SAFE = REPORTED | FLAG.kept;
 const STDERR = 2;
 /** A full pipe that nobody reads holds the end up for so long, one that is read slowly for so long in all. */
 const MOST_WAIT_MS = 100;
@@ -65,14 +69,14 @@ function now(): number {
 
 /** Starts the voice when the main thread is silent, and calls it when reports are due. */
 function look(plan: memory.VoicePlan): void {
-  receive();
   const beat = Atomics.load(word, WORD.beat);
   silentMs = beat === lastBeat ? silentMs + LOOK_MS : 0;
   lastBeat = beat;
   if (voice) listen(voice);
   const turn = Atomics.load(word, WORD.turn);
   if (voice?.called || turn === TURN.over || silentMs < plan.patienceMs || now() >= plan.endsAt) return;
-  const of = countOpen();
+  receive();
+  const of = countWithout(REPORTED);
   if (of === 0) return;
   voice ??= startVoice(plan);
   // What is under way from the main thread would be sent twice: there the doubt has to be smaller.
@@ -114,19 +118,35 @@ function listen(voice: Voice): void {
 /** Reads what the main thread has sent so far. */
 function receive(): void {
   for (let one = threads.receiveMessageOnPort(inbox); one; one = threads.receiveMessageOnPort(inbox)) {
-    const message = one.message as memory.Piece | memory.Running;
-    if ('handlers' in message) handlers = message.handlers;
-    else {
-      pieces.push(message);
-      voice?.port.postMessage(message);
+    const message = one.message as memory.ToThread;
+    if (typeof message !== 'string') {
+      handlers = message.handlers;
+      continue;
     }
+    const piece = toPiece(`${message}\n`);
+    pieces.push(piece);
+    voice?.port.postMessage(piece);
   }
 }
 
-function countOpen(): number {
+function toPiece(text: string): memory.Piece {
+  const lines = new SharedArrayBuffer(Buffer.byteLength(text));
+  const bytes = Buffer.from(lines);
+  bytes.write(text);
+  let count = 0;
+  for (let at = bytes.indexOf(LINE_FEED); at >= 0; at = bytes.indexOf(LINE_FEED, at + 1)) count += 1;
+  return { lines, count };
+}
+
+function has(index: number, flags: number): boolean {
+  return ((flag[index] ?? 0) & flags) !== 0;
+}
+
+/** How many jobs have none of these flags. */
+function countWithout(flags: number): number {
   const held = pieces.reduce((sum, { count }) => sum + count, 0);
-  let open = Math.max(0, held - flag.length);
-  for (let index = 0; index < held && index < flag.length; index += 1) if (flag[index] === 0) open += 1;
+  let open = 0;
+  for (let index = 0; index < held; index += 1) if (!has(index, flags)) open += 1;
   return open;
 }
 
@@ -144,7 +164,7 @@ function speakLast(): void {
   receive();
   const beat = Atomics.load(word, WORD.beat);
   const delivered = Atomics.load(word, WORD.voiced);
-  const open = countOpen();
+  const open = countWithout(SAFE);
   // Otherwise the main thread has said it.
   if (voice?.called && (voice.endedAt ?? beat) === beat)
     write(`${prefix}the watchdog thread delivered ${delivered} of ${voice.of} open jobs: ${voice.because}\n`);
@@ -163,8 +183,7 @@ function writeOpen({ lines, count }: memory.Piece, first: number): number {
   let from = 0;
   for (let line = 0; line < count; line += 1) {
     const to = bytes.indexOf(LINE_FEED, from) + 1;
-    // A job without any flag: neither settled, nor voiced, nor kept elsewhere.
-    if (!flag[first + line]) write(bytes.subarray(from, to));
+    if (!has(first + line, SAFE)) write(bytes.subarray(from, to));
     from = to;
   }
   return first + count;

@@ -3,9 +3,8 @@ import { sleep, systemClock } from './clock.js';
 import {
   FLAG,
   monotonicMs,
-  type Piece,
-  type Running,
   type SpokenFor,
+  type ToThread,
   TURN,
   type VoicePlan,
   type WatchdogData,
@@ -91,19 +90,19 @@ export class Watchdog {
 
   /** Gives it the last words of jobs. */
   hold(lines: Iterable<readonly [job: Held, line: string]>): void {
-    let text = '';
-    let count = 0;
+    let batch: string[] = [];
+    let length = 0;
     for (const [job, line] of lines) {
       job.heldAs = this.#held;
       this.#held += 1;
-      text += `${line}\n`;
-      count += 1;
-      if (count < LINES_A_MESSAGE && text.length < TEXT_A_MESSAGE) continue;
-      this.#post(text, count);
-      text = '';
-      count = 0;
+      length += line.length;
+      if (batch.push(line) >= LINES_A_MESSAGE || length >= TEXT_A_MESSAGE) {
+        this.#post(batch.join('\n'));
+        batch = [];
+        length = 0;
+      }
     }
-    if (count > 0) this.#post(text, count);
+    if (batch.length > 0) this.#post(batch.join('\n'));
   }
 
   /** This job was finished or reported. */
@@ -127,8 +126,7 @@ export class Watchdog {
   running(handlers: readonly string[], inside: boolean): void {
     this.#comeRound();
     Atomics.store(this.#words, WORD.inside, inside ? 1 : 0);
-    const running: Running = { handlers };
-    this.#worker.postMessage(running);
+    this.#post({ handlers });
   }
 
   /** The handler that was called has returned, with a promise perhaps. */
@@ -168,12 +166,8 @@ export class Watchdog {
     Atomics.notify(this.#words, WORD.state);
   }
 
-  #post(text: string, count: number): void {
-    // Written once, for all threads.
-    const lines = new SharedArrayBuffer(Buffer.byteLength(text));
-    Buffer.from(lines).write(text);
-    const piece: Piece = { lines, count };
-    this.#worker.postMessage(piece);
+  #post(message: ToThread): void {
+    this.#worker.postMessage(message);
   }
 
   #comeRound(): void {

@@ -6,14 +6,15 @@ import {
   type Envelope,
   EnvelopeWriter,
   envelopeJson,
+  readEnvelope,
   truncateEnvelope,
 } from '../src/envelope.js';
 import { createSerialiser, loadSerialisers, safeJson } from '../src/safe-json.js';
 
 beforeAll(loadSerialisers);
 
-function envelope(payload: unknown, paths: string[] = []): Envelope {
-  const job = { id: 'j/1', key: 'j/1', type: 'render', payload, startedAt: '2030-01-01T00:00:00.000Z' };
+function envelope(payload: unknown, paths: string[] = [], id = 'j/1'): Envelope {
+  const job = { id, key: id, type: 'render', payload, startedAt: '2030-01-01T00:00:00.000Z' };
   const origin = { service: 'my service', instanceId: '0123456789ab', serialise: createSerialiser(paths) };
   return new EnvelopeWriter(origin).write(job, {
     outcome: 'interrupted',
@@ -75,6 +76,20 @@ describe('an envelope', () => {
       payloadBytes: Buffer.byteLength('{"big":""}') + 20,
     });
     expect(JSON.parse(envelopeJson(truncateEnvelope(one)))).toMatchObject({ data: { truncated: true } });
+  });
+});
+
+describe('an envelope that is read from its text', () => {
+  it.each([
+    ['plain', { page: 7 }],
+    ['one that looks like an envelope', { ',"datacontenttype":': ',"datacontenttype":' }],
+  ])('is the same again, frozen: %s', (_name, payload) => {
+    const one = envelope(payload, [], '","datacontenttype":"\\"é');
+    const read = readEnvelope(envelopeJson(one));
+    expect({ ...read }).toEqual({ ...one });
+    expect(Object.isFrozen(read)).toBe(true);
+    expect(envelopeJson(read)).toBe(envelopeJson(one));
+    expect(completeEnvelope(read)).toEqual(completeEnvelope(one));
   });
 });
 

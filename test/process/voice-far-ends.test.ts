@@ -31,7 +31,7 @@ afterEach(async () => {
 });
 
 const options = (settings: { jobs?: number; payloadBytes?: number }, env: NodeJS.ProcessEnv = {}) => ({
-  args: [JSON.stringify(settings)],
+  args: [JSON.stringify({ how: 'wait', ...settings })],
   env: {
     METADATA_SERVER_DETECTION: 'none',
     SHUTDOWN_BUDGET_MS: '6000',
