@@ -231,6 +231,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   /** Whoever is still open goes to stderr, once. */
   #speakLast(reason: string): void {
     if (this.#simulated || this.#registry.size === 0) return;
+    if (this.#run) this.#run.speakLast(() => this.#sayOpenJobs(reason));
+    else this.#sayOpenJobs(reason);
+  }
+
+  #sayOpenJobs(reason: string): void {
     const open = [...this.#registry].filter((job) => !this.#run?.hasVoiced(job));
     if (open.length === 0) return;
     const keeper = this.#safekeeping?.keeper;
@@ -283,6 +288,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       subscribers: this.#subscribers,
       errors: this.#errors,
       simulated: this.#simulated,
+      isKept: (job) => this.#safekeeping?.keeper.keeps(job) ?? false,
       close: () => this.#safekeeping?.close(),
       observed: () => this.eventNames().some((event) => !this.listeners(event).every(isIdleOwnCode)),
       emit: this.emit.bind(this) as ShutdownParts['emit'],
@@ -295,6 +301,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
         this.#run?.jobBegun(job);
         if (this.listenerCount('job-begun') > 0) this.emit('job-begun', job);
       },
+      jobCheckpointed: (job: JobHandle) => this.#run?.jobCheckpointed(job),
+      jobKept: (job: JobHandle) => this.#run?.jobKept(job),
       jobFinished: (job: JobHandle) => {
         this.#run?.jobSettled(job);
         if (this.listenerCount('job-finished') > 0) this.emit('job-finished', job);
@@ -331,6 +339,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       log: this.#log,
       openJobs: () => this.#registry,
       degraded: (error) => {
+        this.#run?.storeDoubted(error !== undefined);
         if (error)
           this.#errors.push(new Error(`the job store failed: ${messageOf(error)}`, { cause: error }));
         this.emit(error ? 'store-failed' : 'store-restored', ...((error ? [{ error }] : []) as []));

@@ -3,6 +3,7 @@ import { type Clock, systemClock } from './clock.js';
 import { checkOptions } from './config/check-options.js';
 import { type EnvironmentSettings, readEnvironment } from './config/environment.js';
 import type { NotifierSettings } from './config/notifier-settings.js';
+import type { StoreSettings } from './config/store-settings.js';
 import { DEFAULT_SIGNALS } from './config/values.js';
 import type { DeliveryMode } from './delivery.js';
 import { ShutdownError } from './errors.js';
@@ -71,6 +72,8 @@ export interface ShutdownConfig extends BudgetShares {
   readonly notifierSettings: readonly NotifierSettings[];
   readonly deliveryMode: DeliveryMode;
   readonly store: JobStore | undefined;
+  /** The store as the environment describes it, where that is what is used: another thread can open it as well. */
+  readonly storeSettings: StoreSettings | undefined;
   /** What payloads in a durable store are encrypted with; the first is used, the others still open what they sealed. */
   readonly storeKeys: readonly SealingKey[];
   readonly redact: readonly string[];
@@ -126,6 +129,7 @@ export function resolveConfig(
     notifierSettings: settings.notifiers ?? [{ kind: 'stdout', options: {} }],
     deliveryMode: options.deliveryMode ?? settings.deliveryMode ?? DEFAULTS.deliveryMode,
     store: options.store ?? (settings.store && loadStore(settings.store)),
+    storeSettings: options.store === undefined ? settings.store : undefined,
     storeKeys: settings.storeKeys ?? [],
     redact: options.redact ?? settings.redact ?? [],
     memory: options.memory ?? settings.memory ?? false,

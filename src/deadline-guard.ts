@@ -18,10 +18,14 @@ export interface GuardParts {
   readonly remainingMs: () => number;
   /** The last words of these jobs. */
   readonly lines: (jobs: Iterable<JobHandle>) => Iterable<readonly [job: Held, line: string]>;
+  /** Whether a durable store has this job. */
+  readonly isKept: (job: JobHandle) => boolean;
 }
 
 /** After so long the thread is started in any case, in milliseconds; at most a tenth of the budget. */
 const IDLE_MS = 100;
+/** So often, and with so many characters in all, jobs' last words are put right during a shutdown. */
+const MOST_RENEWALS = { count: 1000, length: 2 ** 24 } as const;
 /** How long the event loop may be silent before the thread takes it for blocked: a fifth of the reserve, within these. */
 const PATIENCE_MS = { least: 50, most: 250 } as const;
 /** The thread's delivery ends a little before the reserve does, at most a fifth of it: a main thread that waits has to sum up. */
@@ -42,6 +46,7 @@ export class DeadlineGuard {
   #watchdog: Watchdog | undefined = undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
   #waiting = false;
+  readonly #renewals = { count: 0, length: 0 };
   /** Handlers under way, those that were left behind included: one of them may be what blocks the event loop. */
   #handlers: string[] = [];
 
@@ -77,6 +82,7 @@ export class DeadlineGuard {
         spoke: (spoken) => log.warn(describeSpoken(spoken)),
       });
       this.#watchdog.hold(lines(registry));
+      this.#markKept(registry);
       if (this.#handlers.length > 0) this.#watchdog.running(this.#handlers, false);
     } catch (error) {
       log.warn(`the watchdog thread could not be given everything: ${messageOf(error)}`);
@@ -109,11 +115,54 @@ export class DeadlineGuard {
   jobBegun(job: JobHandle): void {
     // One that starts the thread is among those it is given then.
     if (this.#waiting) this.enforce();
-    else this.#watchdog?.hold(this.#parts.lines([job]));
+    else this.#hold(job);
+  }
+
+  /** It has come further than its last words say. */
+  jobCheckpointed(job: JobHandle): void {
+    const { count, length } = this.#renewals;
+    if (!this.#watchdog || count >= MOST_RENEWALS.count || length >= MOST_RENEWALS.length) return;
+    const { heldAs } = job;
+    for (const [, line] of this.#parts.lines([job])) {
+      this.#renewals.count += 1;
+      this.#renewals.length += line.length;
+      this.#watchdog.hold([[job, line]]);
+    }
+    this.#markKept([job]);
+    // Not before it has the new ones: said twice is better than not at all.
+    this.#watchdog.settle({ heldAs });
+  }
+
+  /** A durable store has it now. */
+  jobKept(job: JobHandle): void {
+    if (this.#watchdog) this.#markKept([job]);
+  }
+
+  /** The store fails, or works again. */
+  storeDoubted(doubtful: boolean): void {
+    this.#watchdog?.doubt(doubtful);
+  }
+
+  /** Says last words without the thread in between. `false`: the thread says them, and ends the process. */
+  takeFloor(): boolean {
+    return this.#watchdog?.takeFloor() ?? true;
+  }
+
+  leaveFloor(): void {
+    this.#watchdog?.leaveFloor();
   }
 
   jobSettled(job: JobHandle): void {
     this.#watchdog?.settle(job);
+  }
+
+  #hold(job: JobHandle): void {
+    this.#watchdog?.hold(this.#parts.lines([job]));
+    this.#markKept([job]);
+  }
+
+  #markKept(jobs: Iterable<JobHandle>): void {
+    for (const job of jobs) if (this.#parts.isKept(job)) this.#watchdog?.keep(job);
   }
 
   /** The shutdown does not end the process. */
@@ -135,6 +184,7 @@ function planVoice(config: ShutdownConfig, deadlineAt: number): VoicePlan | unde
     patienceMs: Math.min(PATIENCE_MS.most, Math.max(PATIENCE_MS.least, reserveMs / 5)),
     settings: notifierSettings,
     mode: deliveryMode,
+    store: config.storeSettings,
     // What NODE_OPTIONS preloads would only take time.
     env: { ...process.env, NODE_OPTIONS: undefined },
   };

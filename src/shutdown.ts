@@ -29,6 +29,8 @@ export interface ShutdownParts {
   readonly subscribers: ReadonlySet<Subscriber>;
   /** Live: what went wrong outside of handlers. */
   readonly errors: readonly Error[];
+  /** Whether a durable store has this job. */
+  readonly isKept: (job: JobHandle) => boolean;
   /** Lets go of the store. */
   readonly close: () => Promise<void> | undefined;
   /** Runs without a thread beside it. */
@@ -124,6 +126,29 @@ export class ShutdownRun {
 
   jobBegun(job: JobHandle): void {
     this.#guard.jobBegun(job);
+  }
+
+  jobCheckpointed(job: JobHandle): void {
+    this.#guard.jobCheckpointed(job);
+  }
+
+  jobKept(job: JobHandle): void {
+    this.#guard.jobKept(job);
+  }
+
+  /** The store fails, or works again. */
+  storeDoubted(doubtful: boolean): void {
+    this.#guard.storeDoubted(doubtful);
+  }
+
+  /** Calls `speak`, unless the watchdog says all of it. */
+  speakLast(speak: () => void): void {
+    if (!this.#guard.takeFloor()) return;
+    try {
+      speak();
+    } finally {
+      this.#guard.leaveFloor();
+    }
   }
 
   jobSettled(job: JobHandle): void {

@@ -1,4 +1,5 @@
 import type { NotifierSettings } from './config/notifier-settings.js';
+import type { StoreSettings } from './config/store-settings.js';
 import type { DeliveryMode } from './delivery.js';
 import type { NotifierReport } from './report.js';
 
@@ -19,10 +20,17 @@ export const WORD = {
   voiced: 4,
   /** 1 while the handler that started last has not returned from its call. */
   inside: 5,
+  /** Who writes last words to stderr, one of {@link FLOOR}. */
+  floor: 6,
+  /** 1 while the store fails: what it keeps counts for nothing. */
+  doubt: 7,
 } as const;
 
 /** Who delivers. Changed by `Atomics.compareExchange`, so that two never begin together. */
 export const TURN = { nobody: 0, main: 1, voice: 2, over: 3 } as const;
+
+/** Two at a time would tear each other's lines. */
+export const FLOOR = { nobody: 0, main: 1, thread: 2, over: 3 } as const;
 
 /** What is known of a job, one byte each. At the deadline a job with none of them gets a line on stderr. */
 export const FLAG = {
@@ -30,7 +38,7 @@ export const FLAG = {
   settled: 1,
   /** Delivered by the voice. */
   voiced: 2,
-  /** In a durable store: it needs no line, but the voice delivers it all the same. Nobody sets it yet. */
+  /** In a durable store: it needs no line, but the voice delivers it all the same. */
   kept: 4,
 } as const;
 
@@ -57,6 +65,8 @@ export interface VoicePlan {
   readonly patienceMs: number;
   readonly settings: readonly NotifierSettings[];
   readonly mode: DeliveryMode;
+  /** The store that is to know what was delivered, where the environment names one. */
+  readonly store: StoreSettings | undefined;
   /** For the SDKs. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }

@@ -19,16 +19,27 @@ interface Voice {
 }
 
 // Written out once more: to load the file they come from would cost every shutdown. The compiler compares them.
-const WORD: typeof memory.WORD = { state: 0, turn: 1, beat: 2, beatAt: 3, voiced: 4, inside: 5 };
+const WORD: typeof memory.WORD = {
+  state: 0,
+  turn: 1,
+  beat: 2,
+  beatAt: 3,
+  voiced: 4,
+  inside: 5,
+  floor: 6,
+  doubt: 7,
+};
 const TURN: typeof memory.TURN = { nobody: 0, main: 1, voice: 2, over: 3 };
+const FLOOR: typeof memory.FLOOR = { nobody: 0, main: 1, thread: 2, over: 3 };
 const FLAG: typeof memory.FLAG = { settled: 1, voiced: 2, kept: 4 };
-/** Flags of a job that needs no delivery any more, and of one that needs no line on stderr. */
+/** Flags of a job that needs no delivery any more. */
 const REPORTED = FLAG.settled | FLAG.voiced;
-const SAFE = REPORTED | FLAG.kept;
 const STDERR = 2;
 /** A full pipe that nobody reads holds the end up for so long, one that is read slowly for so long in all. */
 const MOST_WAIT_MS = 100;
 const MOST_WRITING_MS = 1000;
+/** How long the main thread may take to say its last words: longer than any pause it allows a full pipe. */
+const MOST_LISTENING_MS = 2000;
 const LINE_FEED = 10;
 /** So long before reports are due the thread begins to look, and may start the voice: SDKs take their time to load. */
 const AHEAD_MS = 1500;
@@ -53,7 +64,7 @@ while (armed && now() < dueAt) {
   if (plan) look(plan);
   armed = pause(Math.min(LOOK_MS, dueAt - now()));
 }
-if (armed) speakLast();
+if (armed) end();
 else voice?.worker.terminate();
 
 /** Whether it is still armed after so long. */
@@ -159,31 +170,41 @@ function describeBlock(): string {
   return `the event loop has been blocked since ${since}${handlers.length > 0 ? `, ${named}` : ''}`;
 }
 
-/** What is left to say at the deadline, and the end. */
+/** The deadline: whoever has the floor says what is left to say. */
+function end(): void {
+  const before = Atomics.compareExchange(word, WORD.floor, FLOOR.nobody, FLOOR.thread);
+  if (before === FLOOR.nobody) speakLast();
+  else if (before === FLOOR.main) Atomics.wait(word, WORD.floor, FLOOR.main, MOST_LISTENING_MS);
+  kill();
+}
+
 function speakLast(): void {
   receive();
+  // Of these no line is needed.
+  const safe = REPORTED | (Atomics.load(word, WORD.doubt) === 0 ? FLAG.kept : 0);
   const beat = Atomics.load(word, WORD.beat);
   const delivered = Atomics.load(word, WORD.voiced);
-  const open = countWithout(SAFE);
+  const open = countWithout(safe);
+  const kept = countWithout(REPORTED) - open;
   // Otherwise the main thread has said it.
   if (voice?.called && (voice.endedAt ?? beat) === beat)
     write(`${prefix}the watchdog thread delivered ${delivered} of ${voice.of} open jobs: ${voice.because}\n`);
   else write(`${prefix}${describeBlock()}\n`);
   write(
-    `${prefix}the event loop was still blocked at the deadline; ending the process, ${open} open jobs follow\n`,
+    `${prefix}the event loop was still blocked at the deadline; ending the process, ${open} open jobs follow` +
+      `${kept > 0 ? `, ${kept} stay in the store` : ''}\n`,
   );
   let index = 0;
-  for (const piece of pieces) index = writeOpen(piece, index);
-  kill();
+  for (const piece of pieces) index = writeOpen(piece, index, safe);
 }
 
 /** Writes those lines of a piece whose jobs are still open. Returns the number of the first line after it. */
-function writeOpen({ lines, count }: memory.Piece, first: number): number {
+function writeOpen({ lines, count }: memory.Piece, first: number, safe: number): number {
   const bytes = Buffer.from(lines);
   let from = 0;
   for (let line = 0; line < count; line += 1) {
     const to = bytes.indexOf(LINE_FEED, from) + 1;
-    if (!has(first + line, SAFE)) write(bytes.subarray(from, to));
+    if (!has(first + line, safe)) write(bytes.subarray(from, to));
     from = to;
   }
   return first + count;

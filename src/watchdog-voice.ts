@@ -7,7 +7,10 @@ import type { EnvelopeList } from './delivery.js';
 import { directStream } from './direct-stream.js';
 import { type Envelope, readEnvelope } from './envelope.js';
 import { messageOf } from './errors.js';
+import { DeliveryMarks } from './jobs/delivery-marks.js';
 import { loadNotifier } from './notifier-loader.js';
+import type { JobStore } from './store.js';
+import { loadStore } from './store-loader.js';
 import {
   type Call,
   FLAG,
@@ -64,7 +67,10 @@ async function speak({ turn, beat }: Call): Promise<Spoken> {
   const looking = setInterval(() => {
     if (Atomics.load(word, WORD.turn) !== TURN.voice) takenBack.abort();
   }, LOOK_MS);
-  const result = await deliverEnvelopes(new HeldEnvelopes(open), {
+  const envelopes = new HeldEnvelopes(open);
+  const marks = createMarks();
+  const truncated = new Set<number>();
+  const result = await deliverEnvelopes(envelopes, {
     notifiers,
     mode: plan.mode,
     clock: systemClock,
@@ -72,14 +78,32 @@ async function speak({ turn, beat }: Call): Promise<Spoken> {
     remainingMs: () => Math.max(0, plan.endsAt - monotonicMs()),
     signal: takenBack.signal,
     onOutcome: ({ index, outcome }) => {
-      if (outcome === 'delivered') markVoiced(open[index] as number);
+      if (outcome !== 'delivered') return;
+      markVoiced(open[index] as number);
+      marks?.add(envelopes.at(index).id, truncated.has(index));
     },
+    onTruncated: (index) => void truncated.add(index),
     onError: (name, error, attempt) =>
       say(`notifier ${name} failed in the watchdog thread, attempt ${attempt}: ${messageOf(error)}`),
   });
+  await marks?.settle();
   clearInterval(looking);
   Atomics.compareExchange(word, WORD.turn, TURN.voice, TURN.nobody);
   return result.notifiers;
+}
+
+/** Tells the store, so that no survivor reports again what was delivered here. Otherwise that is what happens. */
+function createMarks(): DeliveryMarks | undefined {
+  if (plan.store === undefined) return undefined;
+  let store: JobStore;
+  try {
+    store = loadStore(plan.store);
+  } catch (error) {
+    say(`the watchdog thread cannot open the store: ${messageOf(error)}`);
+    return undefined;
+  }
+  const failed = (error: unknown) => say(`the watchdog thread cannot tell the store: ${messageOf(error)}`);
+  return new DeliveryMarks({ store, try: (work) => work().catch(failed) });
 }
 
 function markVoiced(index: number): void {

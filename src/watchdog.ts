@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { sleep, systemClock } from './clock.js';
 import {
   FLAG,
+  FLOOR,
   monotonicMs,
   type SpokenFor,
   type ToThread,
@@ -20,6 +21,9 @@ const TEXT_A_MESSAGE = 2 ** 20;
 const BEAT_MS = 20;
 /** How long what the voice says at its end may be on its way. */
 const RELAY_MS = 50;
+
+/** The thread has the floor: it ends the process in less than this, in milliseconds. */
+const THREAD_SPEAKS_MS = 5000;
 
 /** A job whose last words the thread has, and under which number. */
 export interface Held {
@@ -112,6 +116,16 @@ export class Watchdog {
     if (heldAs !== undefined && heldAs < this.#flags.length) Atomics.or(this.#flags, heldAs, FLAG.settled);
   }
 
+  /** A durable store has this job's record. */
+  keep({ heldAs }: Held): void {
+    if (heldAs !== undefined && heldAs < this.#flags.length) Atomics.or(this.#flags, heldAs, FLAG.kept);
+  }
+
+  /** Whether what the store keeps cannot be relied on for now. */
+  doubt(doubtful: boolean): void {
+    Atomics.store(this.#words, WORD.doubt, doubtful ? 1 : 0);
+  }
+
   /** The thread delivered this job's report. */
   hasVoiced({ heldAs }: Held): boolean {
     return heldAs !== undefined && ((this.#flags[heldAs] ?? 0) & FLAG.voiced) !== 0;
@@ -157,6 +171,23 @@ export class Watchdog {
   endTurn(): void {
     this.#delivering = false;
     Atomics.store(this.#words, WORD.turn, TURN.over);
+  }
+
+  /**
+   * Takes the floor: as long as the main thread has it, the thread writes nothing and lets the process live. `false`: the
+   * thread has it; comes back only if that does not end the process.
+   */
+  takeFloor(): boolean {
+    const before = Atomics.compareExchange(this.#words, WORD.floor, FLOOR.nobody, FLOOR.main);
+    // An exit would cut off what the thread writes.
+    if (before === FLOOR.thread) Atomics.wait(this.#words, WORD.floor, FLOOR.thread, THREAD_SPEAKS_MS);
+    return before !== FLOOR.thread;
+  }
+
+  /** The main thread has said everything: nobody needs to say it again. */
+  leaveFloor(): void {
+    Atomics.store(this.#words, WORD.floor, FLOOR.over);
+    Atomics.notify(this.#words, WORD.floor);
   }
 
   /** The shutdown ended by itself. */

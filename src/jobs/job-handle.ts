@@ -23,6 +23,7 @@ export interface JobOwner {
   readonly interrupt: Interrupt | undefined;
   settled(job: JobHandle, from: JobState): void;
   checkpointed(job: JobHandle): void;
+  kept(job: JobHandle): void;
   interrupted(job: JobHandle, stage: 'abort' | 'timed-out', signal: NodeJS.Signals): void;
 }
 
@@ -117,7 +118,9 @@ export class JobHandle implements Job {
 
   /** Its record is safe, or needed no more. */
   markKept(): void {
+    if (this.kept) return;
     this.kept = true;
+    this.#owner.kept(this);
     for (const resolve of this.#keptWaiters ?? []) resolve();
     this.#keptWaiters = undefined;
   }

@@ -9,6 +9,9 @@ import type { JobKeeper } from './keeper.js';
 /** Whom the registry tells; all of it synchronously. */
 export interface RegistryListener {
   jobBegun(job: Job): void;
+  jobCheckpointed(job: JobHandle): void;
+  /** A durable store has its record. */
+  jobKept(job: JobHandle): void;
   jobFinished(job: Job): void;
   jobInterrupted(event: JobInterrupted): void;
   /** Its time limit passed or its work ended by it: report it now, the service goes on. */
@@ -144,6 +147,11 @@ export class OpenJobs implements JobRegistry, JobOwner {
 
   checkpointed(job: JobHandle): void {
     this.#keeper?.checkpointed(job);
+    this.#listener.jobCheckpointed(job);
+  }
+
+  kept(job: JobHandle): void {
+    this.#listener.jobKept(job);
   }
 
   interrupted(job: JobHandle, stage: 'abort' | 'timed-out', signal: NodeJS.Signals): void {

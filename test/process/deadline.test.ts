@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Ending, envelopesIn, startAndKill } from './child.js';
+import { type Ending, envelopesIn, start, startAndKill } from './child.js';
 
 const BUDGET_MS = 500;
 const LATE_MS = BUDGET_MS + 250;
@@ -43,6 +43,30 @@ describe('the deadline holds', () => {
     expect([signal, afterKillMs < LATE_MS]).toEqual(['SIGKILL', true]);
     expect(envelopesIn(stdout)).toMatchObject([{ subject: 'r1' }]);
     expect(envelopesIn(stderr)).toEqual([]);
+  });
+
+  it('the last words of a job are those of its last checkpoint, also when that came during the shutdown', async () => {
+    const { stderr } = await startAndKill('blocks-loop.js', 'SIGTERM', { args: ['wait'], env });
+    expect(envelopesIn(stderr)).toMatchObject([{ subject: 'r1', data: { progress: { rows: 5 } } }]);
+  });
+
+  it('two that have last words to say, and a pipe that is read slowly: one line a job, and none is torn', async () => {
+    const jobs = 40;
+    const child = start('many-jobs.js', {
+      args: [String(jobs), '50000'],
+      env: { ...env, SHUTDOWN_WEBHOOK_URL: 'http://127.0.0.1:9/' },
+    });
+    await child.line('ready');
+    const { stderr: pipe } = child.process;
+    // Two megabytes take it longer than the deadline's own grace.
+    pipe?.on('data', () => {
+      pipe.pause();
+      setTimeout(() => pipe.resume(), 10);
+    });
+    child.kill('SIGTERM');
+    const { stderr } = await child.ended;
+    const pages = envelopesIn(stderr).map(({ data }) => (data.payload as { page: number }).page);
+    expect(pages).toEqual(Array.from({ length: jobs }, (_, index) => index + 1));
   });
 
   it('negative twin: without the watchdog the blocked process is still there long after its budget', async () => {
