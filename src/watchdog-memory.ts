@@ -24,6 +24,8 @@ export const WORD = {
   floor: 6,
   /** 1 while the store fails: what it keeps counts for nothing. */
   doubt: 7,
+  /** Changes as long as the voice lives and has the turn. */
+  voiceBeat: 8,
 } as const;
 
 /** Who delivers. Changed by `Atomics.compareExchange`, so that two never begin together. */

@@ -28,6 +28,7 @@ const WORD: typeof memory.WORD = {
   inside: 5,
   floor: 6,
   doubt: 7,
+  voiceBeat: 8,
 };
 const TURN: typeof memory.TURN = { nobody: 0, main: 1, voice: 2, over: 3 };
 const FLOOR: typeof memory.FLOOR = { nobody: 0, main: 1, thread: 2, over: 3 };

@@ -31,7 +31,7 @@ const word = new Int32Array(words);
 const flag = new Uint8Array(flags);
 const STDOUT = 1;
 const STDERR = 2;
-/** How soon it notices that the main thread took the turn back. */
+/** How often it shows that it lives, and looks whether the main thread took the turn back. */
 const LOOK_MS = 10;
 
 const lines: string[] = [];
@@ -65,6 +65,7 @@ async function speak({ turn, beat }: Call): Promise<Spoken> {
   const open = [...lines.keys()].filter((index) => ((flag[index] ?? 0) & handled) === 0);
   const takenBack = new AbortController();
   const looking = setInterval(() => {
+    Atomics.add(word, WORD.voiceBeat, 1);
     if (Atomics.load(word, WORD.turn) !== TURN.voice) takenBack.abort();
   }, LOOK_MS);
   const envelopes = new HeldEnvelopes(open);

@@ -19,8 +19,10 @@ const LINES_A_MESSAGE = 1000;
 const TEXT_A_MESSAGE = 2 ** 20;
 /** The main thread's sign of life. */
 const BEAT_MS = 20;
-/** How long what the voice says at its end may be on its way. */
-const RELAY_MS = 50;
+/** A voice that gave no sign of life for so long is dead or stuck, at most a third of the time left. */
+const VOICE_SILENT_MS = 500;
+/** How long what the voice says at its end may be on its way, at most a quarter of the time left. */
+const RELAY_MS = 250;
 
 /** The thread has the floor: it ends the process in less than this, in milliseconds. */
 const THREAD_SPEAKS_MS = 5000;
@@ -148,17 +150,18 @@ export class Watchdog {
     Atomics.store(this.#words, WORD.inside, 0);
   }
 
-  /** Takes the turn to deliver. While the thread has it, it may go on, as long as it gets on and there is time. */
+  /** Takes the turn to deliver. A thread that is delivering may go on until it has ended, which is before our time is up. */
   async takeTurn(remainingMs: () => number): Promise<SpokenFor | undefined> {
     const words = this.#words;
     while (Atomics.compareExchange(words, WORD.turn, TURN.nobody, TURN.main) === TURN.voice) {
-      const before = Atomics.load(words, WORD.voiced);
-      await sleep(systemClock, remainingMs() / 2, this.#ended.signal);
-      const stuck = this.#ended.signal.aborted || Atomics.load(words, WORD.voiced) === before;
-      if (stuck) Atomics.compareExchange(words, WORD.turn, TURN.voice, TURN.main);
+      const before = Atomics.load(words, WORD.voiceBeat);
+      await sleep(systemClock, Math.min(VOICE_SILENT_MS, remainingMs() / 3), this.#ended.signal);
+      if (Atomics.load(words, WORD.voiceBeat) === before)
+        Atomics.compareExchange(words, WORD.turn, TURN.voice, TURN.main);
     }
     this.#delivering = true;
-    if (Atomics.load(words, WORD.voiced) > 0) await sleep(systemClock, RELAY_MS, this.#ended.signal);
+    const relayMs = Math.min(RELAY_MS, remainingMs() / 4);
+    if (Atomics.load(words, WORD.voiced) > 0) await sleep(systemClock, relayMs, this.#ended.signal);
     return this.#spoken;
   }
 

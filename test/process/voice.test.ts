@@ -1,10 +1,14 @@
+import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type HttpFarEnd, startFarEnd } from '../far-ends/http-server.js';
 import { deadPort, startSilentServer } from '../far-ends/silent-server.js';
 import { type Child, type Ending, envelopesIn, start, startAndKill } from './child.js';
 import { runs } from './runs.js';
 
+const ROOT = join(import.meta.dirname, '../..');
 const BUDGET_MS = 4000;
 /** So much that a machine that has other things to do as well has time to start a thread. */
 const RESERVE_MS = 2400;
@@ -217,7 +221,9 @@ describe('an event loop that is free again', () => {
   it(`before reports are due, with the thread ready: it delivers by itself, each job once, ${RUNS} runs`, async () => {
     for (let run = 0; run < RUNS; run += 1) {
       const { taken, farEnd, env } = await receiver();
-      const child = start('blocked.js', options({ how: 'stdin' }, env));
+      // A late hour, so that there is time between the start of the thread and its turn.
+      const late = { SHUTDOWN_RESERVE_MS: '800' };
+      const child = start('blocked.js', options({ how: 'stdin' }, { ...env, ...late }));
       // The notifiers of the main thread and of the other one look for the far end once each.
       await until(() => farEnd.connections() === 1);
       child.kill('SIGTERM');
@@ -266,7 +272,7 @@ describe('an event loop that is free again', () => {
     expect(envelopesIn(stderr)).toEqual([]);
   });
 
-  it('while the thread gets no answer: it takes the rest over and delivers it', async () => {
+  it('while the thread gets no answer: it waits for the next attempt of the thread, each job once', async () => {
     const held: ServerResponse[] = [];
     let child: Child | undefined;
     const { taken, env } = await receiver((response, position, subjects) => {
@@ -278,7 +284,7 @@ describe('an event loop that is free again', () => {
     const ending = await child.ended;
     expect(held).toHaveLength(2);
     expect(sorted(taken)).toEqual(all(1200));
-    expect(ending.stderr).toContain('the watchdog thread delivered 500 of 1200 open jobs');
+    expect(ending.stderr).toContain('the watchdog thread delivered 1200 of 1200 open jobs');
     expectOwnEnd(ending, 1200);
   });
 
@@ -304,5 +310,47 @@ describe('an event loop that is free again', () => {
       /the watchdog thread delivered 600 of 600 open jobs: .*, while handler "blocker" \(.*\) ran/,
     );
     expectOwnEnd(ending, 600);
+  });
+});
+
+describe('a voice that dies or hangs', () => {
+  /** The fixture beside a copy of this package, in which the voice takes its turn and then does this. */
+  function withVoice(code: string): string {
+    const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-'));
+    closers.push(() => rmSync(folder, { recursive: true }));
+    for (const name of ['dist', 'package.json'])
+      cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+    symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+    cpSync(join(ROOT, 'test/process/fixtures/blocked.js'), join(folder, 'blocked.js'));
+    const takeTurn = `
+      import { workerData } from 'node:worker_threads';
+      workerData.port.on('message', (message) => {
+        if (!('beat' in message)) return;
+        Atomics.store(new Int32Array(workerData.words), 1, 2);
+        process._rawDebug('the voice has the turn');
+        ${code}
+      });`;
+    writeFileSync(join(folder, 'dist/src/watchdog-voice.js'), takeTurn);
+    return join(folder, 'blocked.js');
+  }
+
+  it.each([
+    ['hangs', 'while (true);'],
+    ['dies', 'process.exit();'],
+  ])('%s: the deadline holds, and the jobs are on stderr', async (_name, code) => {
+    const ending = await startAndKill(withVoice(code), 'SIGTERM', options({}));
+    expectEndByThread(ending);
+    expect(subjectsOf(ending.stderr)).toEqual(all(3));
+  });
+
+  it('leaves its turn to an event loop that is free again', async () => {
+    const { taken, env } = await receiver();
+    const child = start(withVoice('process.exit();'), options({ how: 'stdin' }, env));
+    await child.line('ready');
+    child.kill('SIGTERM');
+    await child.line('the voice has the turn');
+    child.process.stdin?.write('.');
+    expectOwnEnd(await child.ended, 3);
+    expect(taken).toEqual(all(3));
   });
 });
