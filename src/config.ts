@@ -47,7 +47,7 @@ export interface ShutdownBusOptions {
   readonly redact?: readonly string[];
   /** Begin the shutdown while there is still memory to speak. @default false */
   readonly memory?: MemoryWatchOptions | false;
-  /** A thread that ends the process at the deadline even if the event loop is blocked. @default true */
+  /** Threads that report in place of a blocked event loop, and end the process at the deadline. @default true */
   readonly watchdog?: boolean;
   /** End the process when done, stdio flushed; or be told the code instead. @default true */
   readonly exit?: boolean | ((code: number) => void);
