@@ -45,9 +45,9 @@ describe('the deadline holds', () => {
     expect(envelopesIn(stderr)).toEqual([]);
   });
 
-  it('the last words of a job are those of its last checkpoint, also when that came during the shutdown', async () => {
-    const { stderr } = await startAndKill('blocks-loop.js', 'SIGTERM', { args: ['wait'], env });
-    expect(envelopesIn(stderr)).toMatchObject([{ subject: 'r1', data: { progress: { rows: 5 } } }]);
+  it('a blocked loop: the report of a job has its last checkpoint, also when that came during the shutdown', async () => {
+    const { stdout, stderr } = await startAndKill('blocks-loop.js', 'SIGTERM', { args: ['wait'], env });
+    expect(envelopesIn(stdout + stderr)).toMatchObject([{ subject: 'r1', data: { progress: { rows: 5 } } }]);
   });
 
   it('two that have last words to say, and a pipe that is read slowly: one line a job, and none is torn', async () => {

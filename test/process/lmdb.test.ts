@@ -164,6 +164,41 @@ describe('reports that nobody took before the deadline', () => {
   });
 });
 
+describe('an event loop that is blocked during the shutdown', () => {
+  beforeEach(() => Object.assign(env, { SHUTDOWN_BUDGET_MS: '4000', SHUTDOWN_RESERVE_MS: '2500' }));
+
+  it('a thread delivers, and the store hears of it: the next start reports nothing again', async () => {
+    const child = await ready(['20', 'blocks']);
+    child.kill('SIGTERM');
+    const { signal, stderr } = await child.ended;
+    expect([signal, ids(), envelopesIn(stderr)]).toEqual(['SIGKILL', idsOf(child, 20), []]);
+    await stopped(await ready(['0']));
+    expect(reports()).toHaveLength(20);
+  });
+
+  it('nobody takes the reports: stderr has none, and the next start delivers them', async () => {
+    status = 503;
+    const child = await ready(['20', 'blocks']);
+    child.kill('SIGTERM');
+    const { signal, stderr } = await child.ended;
+    expect([signal, envelopesIn(stderr)]).toEqual(['SIGKILL', []]);
+    expect(stderr).toContain('0 open jobs follow, 20 stay in the store');
+    const before = reports().length;
+    status = 204;
+    await ready(['0']);
+    await expect.poll(() => reports().length).toBe(before + 20);
+  });
+
+  it('negative twin: with memory only they are on stderr', async () => {
+    status = 503;
+    env.SHUTDOWN_STORE = 'memory';
+    const child = await ready(['20', 'blocks']);
+    child.kill('SIGTERM');
+    const { stderr } = await child.ended;
+    expect(envelopesIn(stderr)).toHaveLength(20);
+  });
+});
+
 describe('a job that kills whoever reports it', () => {
   it('is set aside after three deaths, loudly, and all the others are reported', async () => {
     const dead = await ready(['60']);
