@@ -1,0 +1,124 @@
+import { partsOf } from '../src/envelope.js';
+import type { JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
+import { BorrowedLine } from './redis/borrowed-line.js';
+import { Claims } from './redis/claims.js';
+import { type Line, type RedisClient, SLOW_MS, startTimer } from './redis/line.js';
+import { Mirror } from './redis/mirror.js';
+import { checked, type RedisSettings, type RedisStoreOptions } from './redis/options.js';
+import { OwnLine } from './redis/own-line.js';
+
+export type { RedisClient, RedisStoreOptions };
+
+/**
+ * Keeps open jobs in Redis, where they outlive the whole machine: whoever of the same `prefix` is still there reports what a dead
+ * process left, within its lease and a second.
+ *
+ * ```
+ * begin ──▶ memory ──▶ (a turn later) Redis ──▶ job.stored resolves
+ * ```
+ *
+ * `begin` never waits for Redis. While Redis is away, jobs are held in memory as ever, `bus.degraded` is true, and they are written
+ * when it is back; nobody is judged dead before everybody had a whole lease to come back as well. What Redis itself loses,
+ * a failover say, is written anew by those who live; it should keep keys (`maxmemory-policy noeviction`) and, to survive
+ * its own restart together with that of a process, write them to disk (`appendonly yes`). Redis 5 or later, or Valkey.
+ * @throws {ShutdownError} `INVALID_OPTION`; `PACKAGE_MISSING` when `ioredis` is not installed.
+ */
+export function redisStore(options: RedisStoreOptions): JobStore {
+  return new RedisStore(checked(options));
+}
+
+interface Parts {
+  readonly mirror: Mirror;
+  readonly claims: Claims;
+}
+
+class RedisStore implements JobStore {
+  readonly name = 'redis';
+  readonly durable = true;
+  readonly heartbeatMs: number;
+  readonly #settings: RedisSettings;
+  readonly #line: Line;
+  #parts: Parts | undefined;
+  #closing: Promise<void> | undefined;
+  #ownId = '';
+
+  constructor(settings: RedisSettings) {
+    const { place, leaseMs } = settings;
+    this.#settings = settings;
+    this.#line = 'eval' in place ? new BorrowedLine(place) : new OwnLine(place);
+    // A quarter, so that a few may be lost; a second at most, so that orphans are found soon.
+    this.heartbeatMs = Math.min(leaseMs / 4, 1000);
+  }
+
+  open(owner: StoreOwner): void {
+    const { prefix, leaseMs } = this.#settings;
+    const { instanceId } = owner;
+    const line = this.#line;
+    const mirror = new Mirror({ line, owner, prefix, leaseMs });
+    const mayJudge = () => this.#closing === undefined && mirror.isSteady;
+    this.#ownId = instanceId;
+    this.#parts = { mirror, claims: new Claims({ line, instanceId, prefix, leaseMs, mayJudge }) };
+    line.start({
+      up: () => mirror.wake(),
+      down: (error) => mirror.down(error),
+      slow: (error) => mirror.slow(error),
+    });
+  }
+
+  put(job: StoredJob): Promise<void> {
+    return this.#open?.mirror.put(job) ?? new Promise(() => {});
+  }
+
+  checkpoint(key: string, progress: string): void {
+    this.#open?.mirror.checkpoint(key, progress);
+  }
+
+  delete(key: string): void {
+    this.#open?.mirror.delete(key);
+  }
+
+  async heartbeat(): Promise<void> {
+    await this.#open?.mirror.beat();
+    await this.#open?.claims.renew();
+  }
+
+  async claimOrphans(): Promise<readonly Orphan[]> {
+    return (await this.#open?.claims.claim()) ?? [];
+  }
+
+  async markDelivered(envelopeIds: readonly string[]): Promise<void> {
+    for (const [instanceId, key] of envelopeIds.map(partsOf))
+      if (instanceId === this.#ownId) this.delete(key);
+    await this.#open?.claims.settle(envelopeIds, 'delivered');
+  }
+
+  async giveBack(envelopeIds: readonly string[], { tried }: { tried: boolean }): Promise<void> {
+    await this.#open?.claims.settle(envelopeIds, tried ? 'tried' : 'untried');
+  }
+
+  async setAside(envelopeIds: readonly string[]): Promise<void> {
+    await this.#open?.claims.settle(envelopeIds, 'aside');
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  get #open(): Parts | undefined {
+    return this.#closing === undefined ? this.#parts : undefined;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#parts === undefined) return;
+    const { mirror, claims } = this.#parts;
+    await new Promise<void>((resolve) => {
+      const end = startTimer(SLOW_MS, true, resolve);
+      void Promise.allSettled([claims.releaseAll(), mirror.close()]).then(() => {
+        end();
+        resolve();
+      });
+    });
+    this.#line.close();
+  }
+}

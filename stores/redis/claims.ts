@@ -1,0 +1,213 @@
+import { envelopeIdOf, partsOf } from '../../src/envelope.js';
+import type { Orphan } from '../../src/store.js';
+import { fieldOf, indexKey, keyOf, keysOf } from './keys.js';
+import { ask, type Line, SLOW_MS } from './line.js';
+import { CLAIM, IS_BACK, LOOK, RENEW, SETTLE, SUSPECT, UNLIST } from './scripts.js';
+
+/** What it needs to know of its store. */
+export interface ClaimsHost {
+  readonly line: Line;
+  readonly instanceId: string;
+  readonly prefix: string;
+  readonly leaseMs: number;
+  /** Whether a lease that is over is a sign of death. */
+  mayJudge(): boolean;
+}
+
+/** What becomes of jobs that were claimed. */
+export type Fate = 'delivered' | 'aside' | 'untried' | 'tried';
+
+/** So many orphans a claim: never tried before, tried once, tried more often. */
+const PORTIONS = [2000, 50, 1] as const;
+const PORTION_BYTES = 4 * 1024 * 1024;
+const MOST_SETTLED = 1000;
+
+/** What is in our hand of one instance's jobs. */
+interface Hand {
+  /** Of the copy they were claimed from. */
+  readonly epoch: string;
+  readonly fields: Set<string>;
+  /** All that it still has is in our hand. */
+  isAll: boolean;
+}
+
+interface Settlement {
+  readonly instanceId: string;
+  readonly fields: readonly string[];
+  readonly fate: Fate;
+}
+
+/** The claims of one instance on what others left behind. */
+export class Claims {
+  readonly #host: ClaimsHost;
+  readonly #hands = new Map<string, Hand>();
+  /** What Redis does not know yet. */
+  #unsettled: Settlement[] = [];
+  #settling: Promise<void> = Promise.resolve();
+
+  constructor(host: ClaimsHost) {
+    this.#host = host;
+  }
+
+  /** The next portion of what others left; empty when there is nothing, or nobody may be judged. */
+  async claim(): Promise<readonly Orphan[]> {
+    await this.flush();
+    if (!this.#host.mayJudge()) return [];
+    for (const instanceId of startAnywhere(await this.#expired())) {
+      const orphans = await this.#claimFrom(instanceId);
+      if (orphans.length > 0) return orphans;
+      if (!this.#host.mayJudge()) break;
+    }
+    return [];
+  }
+
+  /** Decides on what was claimed. Resolves when Redis knows, or cannot be told now: then it will be told later. */
+  async settle(envelopeIds: readonly string[], fate: Fate): Promise<void> {
+    for (const [instanceId, fields] of byInstance(envelopeIds)) {
+      const hand = this.#hands.get(instanceId);
+      const held = fields.filter((field) => hand?.fields.has(field));
+      for (let at = 0; at < held.length; at += MOST_SETTLED)
+        this.#unsettled.push({ instanceId, fields: held.slice(at, at + MOST_SETTLED), fate });
+    }
+    await this.flush();
+  }
+
+  /** Goes on holding what is in our hand. */
+  async renew(): Promise<void> {
+    await this.flush();
+    await Promise.all([...this.#hands].map(([instanceId, hand]) => this.#renew(instanceId, hand)));
+  }
+
+  /** Gives everything back. */
+  async releaseAll(): Promise<void> {
+    await this.flush();
+    const ids = [...this.#hands].flatMap(([instanceId, { fields }]) =>
+      [...fields].map((field) => envelopeIdOf(instanceId, keyOf(field))),
+    );
+    await this.settle(ids, 'untried');
+  }
+
+  /** Tells Redis what it does not know yet. Never rejects. */
+  flush(): Promise<void> {
+    this.#settling = this.#settling.then(() => this.#flush());
+    return this.#settling;
+  }
+
+  async #expired(): Promise<readonly string[]> {
+    const ids = (await this.#ask(LOOK, [indexKey(this.#host.prefix)], [])) as string[];
+    return ids.filter((id) => id !== this.#host.instanceId && this.#hands.get(id)?.isAll !== true);
+  }
+
+  async #claimFrom(instanceId: string): Promise<readonly Orphan[]> {
+    const { instanceId: claimer, leaseMs, line, prefix } = this.#host;
+    const inHand = JSON.stringify([...(this.#hands.get(instanceId)?.fields ?? [])]);
+    const args = [claimer, leaseMs, inHand, PORTION_BYTES, ...PORTIONS];
+    let isLate = false;
+    const watched: Pick<Line, 'eval'> = {
+      eval: async (...call) => {
+        const answer = (await line.eval(...call)) as string[];
+        // Nobody waits for them any more.
+        if (isLate) await this.settle(this.#take(instanceId, answer).map(idOf), 'untried');
+        return answer;
+      },
+    };
+    try {
+      const patience = { holds: true, limitMs: SLOW_MS };
+      const answer = (await ask(watched, CLAIM, keysOf(prefix, instanceId), args, patience)) as string[];
+      if (answer[0] === 'gone') await this.#unlist(instanceId);
+      return this.#take(instanceId, answer);
+    } finally {
+      isLate = true;
+    }
+  }
+
+  #take(instanceId: string, [what, epoch = '', owner = '', ...rest]: readonly string[]): Orphan[] {
+    const hand = this.#hands.get(instanceId);
+    if (what === 'in hand' && hand !== undefined) hand.isAll = true;
+    if (what !== 'orphans') return [];
+    const held = hand?.epoch === epoch ? hand : { epoch, fields: new Set<string>(), isAll: false };
+    this.#hands.set(instanceId, held);
+    const orphans: Orphan[] = [];
+    for (let at = 0; at < rest.length; at += 4) {
+      const [field, record, progress, tries] = rest.slice(at, at + 4) as [
+        string,
+        string,
+        string | null,
+        string,
+      ];
+      held.fields.add(field);
+      const job = { key: keyOf(field), record, progress: progress ?? undefined };
+      orphans.push({ instanceId, ...job, owner, tries: Number(tries) });
+    }
+    return orphans;
+  }
+
+  async #renew(instanceId: string, hand: Hand): Promise<void> {
+    const { instanceId: claimer, leaseMs, prefix } = this.#host;
+    const keys = keysOf(prefix, instanceId);
+    const isOurs = await this.#ask(RENEW, keys, [claimer, leaseMs, hand.epoch]).catch(() => 1);
+    if (isOurs === 0 && this.#hands.get(instanceId) === hand) this.#hands.delete(instanceId);
+  }
+
+  async #flush(): Promise<void> {
+    for (
+      let next = this.#unsettled[0];
+      next !== undefined && this.#host.line.isUp;
+      next = this.#unsettled[0]
+    ) {
+      try {
+        await this.#tell(next);
+      } catch {
+        return;
+      }
+      this.#unsettled = this.#unsettled.slice(1);
+    }
+  }
+
+  async #tell({ instanceId, fields, fate }: Settlement): Promise<void> {
+    const hand = this.#hands.get(instanceId);
+    // Lost in the meantime: to another claimer, or to its owner.
+    if (hand === undefined) return;
+    const { instanceId: claimer, prefix } = this.#host;
+    const isLast = fields.length === hand.fields.size ? '1' : '';
+    const keys = keysOf(prefix, instanceId);
+    const left = await this.#ask(SETTLE, keys, [claimer, hand.epoch, fate, isLast, ...fields]);
+    for (const field of fields) hand.fields.delete(field);
+    hand.isAll = false;
+    if (hand.fields.size === 0) this.#hands.delete(instanceId);
+    if (left === 2) await this.#unlist(instanceId);
+  }
+
+  /** It is gone; unless it came back in this moment. */
+  async #unlist(instanceId: string): Promise<void> {
+    const { prefix } = this.#host;
+    const index = [indexKey(prefix)];
+    await this.#ask(UNLIST, index, [instanceId]);
+    const isBack = await this.#ask(IS_BACK, keysOf(prefix, instanceId), []);
+    if (isBack === 1) await this.#ask(SUSPECT, index, [instanceId]);
+  }
+
+  #ask(script: string, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    return ask(this.#host.line, script, keys, args, { holds: true, limitMs: SLOW_MS });
+  }
+}
+
+function idOf({ instanceId, key }: Orphan): string {
+  return envelopeIdOf(instanceId, key);
+}
+
+function byInstance(envelopeIds: readonly string[]): ReadonlyMap<string, readonly string[]> {
+  const groups = new Map<string, string[]>();
+  for (const [instanceId, key] of envelopeIds.map(partsOf)) {
+    const group = groups.get(instanceId) ?? [];
+    group.push(fieldOf(key));
+    groups.set(instanceId, group);
+  }
+  return groups;
+}
+
+/** So that survivors do not all try the same one first. */
+function startAnywhere<T>(list: readonly T[]): readonly T[] {
+  const at = Math.floor(Math.random() * list.length);
+  return [...list.slice(at), ...list.slice(0, at)];
+}

@@ -1,0 +1,158 @@
+/**
+ * What Redis does in one go. Every script on an instance gets all its keys (see `keysOf`); whatever its owner writes carries the
+ * epoch of the copy it is meant for, so that what was held up on its way does no harm to a later one.
+ */
+function onInstance(body: string): string {
+  return `local lease, owner, jobs, progress, tries, claim, aside, freshJobs, freshProgress = unpack(KEYS)\n${body}`;
+}
+
+/** `<instance> <leaseMs>` on the index: it lives that much longer. */
+export const ENLIST = `
+local now = redis.call('time')
+local ends = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[2]
+return redis.call('zadd', KEYS[1], ends, ARGV[1])`;
+
+/** On the index: whose lease is over. Only a hint, the lease itself decides. */
+export const LOOK = `
+local now = redis.call('time')
+return redis.call('zrangebyscore', KEYS[1], '-inf', now[1] * 1000 + math.floor(now[2] / 1000), 'limit', 0, 1000)`;
+
+/** `<epoch> <leaseMs> <about>`: a new copy of all jobs is about to come. */
+export const BEGIN_COPY = onInstance(`
+redis.call('set', lease, '1', 'px', ARGV[2])
+redis.call('hset', owner, 'next', ARGV[1], 'about', ARGV[3])
+redis.call('del', freshJobs, freshProgress)
+return 1`);
+
+/** `<epoch> <leaseMs>`: it is whole, and takes the place of the one before. Whoever had claimed that one has nothing in hand any more. */
+export const END_COPY = onInstance(`
+if redis.call('hget', owner, 'next') ~= ARGV[1] then return -1 end
+redis.call('set', lease, '1', 'px', ARGV[2])
+redis.call('del', jobs, progress, tries, claim)
+if redis.call('exists', freshJobs) == 1 then redis.call('rename', freshJobs, jobs) end
+if redis.call('exists', freshProgress) == 1 then redis.call('rename', freshProgress, progress) end
+redis.call('hset', owner, 'epoch', ARGV[1])
+redis.call('hdel', owner, 'next')
+return 1`);
+
+/**
+ * `<epoch> <"epoch" | "next"> <leaseMs> <about or ""> <records> <checkpoints> <bare>`, then so many pairs of field and record, pairs
+ * of field and checkpoint, fields that lose their checkpoint, and for the rest fields that go.
+ * @returns how many jobs the copy has, or -1 when it is not that copy, or the lease was over.
+ */
+export const WRITE = onInstance(`
+if redis.call('hget', owner, ARGV[2]) ~= ARGV[1] then return -1 end
+if ARGV[2] == 'epoch' and redis.call('exists', lease) == 0 then return -1 end
+if ARGV[2] == 'next' then jobs, progress = freshJobs, freshProgress end
+redis.call('set', lease, '1', 'px', ARGV[3])
+if ARGV[4] ~= '' then redis.call('hset', owner, 'about', ARGV[4]) end
+local at = 8
+for _ = 1, ARGV[5] do redis.call('hset', jobs, ARGV[at], ARGV[at + 1]) at = at + 2 end
+for _ = 1, ARGV[6] do redis.call('hset', progress, ARGV[at], ARGV[at + 1]) at = at + 2 end
+for _ = 1, ARGV[7] do redis.call('hdel', progress, ARGV[at]) at = at + 1 end
+for i = at, #ARGV do redis.call('hdel', jobs, ARGV[i]) redis.call('hdel', progress, ARGV[i]) end
+return redis.call('hlen', jobs)`);
+
+/** `<epoch> <about>`: the owner lets go. @returns how many jobs it leaves, or -1. */
+export const GOODBYE = onInstance(`
+if redis.call('hget', owner, 'epoch') ~= ARGV[1] then return -1 end
+redis.call('del', lease)
+local left = redis.call('hlen', jobs)
+if left == 0 then redis.call('del', owner, progress, tries, claim, freshJobs, freshProgress)
+else redis.call('hset', owner, 'about', ARGV[2]) end
+return left`);
+
+/**
+ * `<claimer> <leaseMs> <JSON: fields in hand> <most bytes> <most of the untried> <of those tried once> <of others>`.
+ * Those that were never tried come first, many together; whatever killed its reporter before comes alone in the end.
+ * @returns `[what]`: `alive`, `taken` by another claimer, `gone` with nothing left, `in hand` all that is left; or
+ * `['orphans', epoch, about, field, record, checkpoint, tries, …]`.
+ */
+export const CLAIM = onInstance(`
+if redis.call('exists', lease) == 1 then return { 'alive' } end
+local holder = redis.call('get', claim)
+if holder and holder ~= ARGV[1] then return { 'taken' } end
+if redis.call('exists', jobs) == 0 then
+  redis.call('del', owner, progress, tries, claim, freshJobs, freshProgress)
+  return { 'gone' }
+end
+local mostBytes = tonumber(ARGV[4])
+local seen = {}
+for _, field in ipairs(cjson.decode(ARGV[3])) do seen[field] = true end
+local groups = {}
+for i = 1, 3 do groups[i] = { most = tonumber(ARGV[4 + i]), bytes = 0, full = false } end
+local cursor = '0'
+repeat
+  local page = redis.call('hscan', jobs, cursor, 'count', 50)
+  cursor = page[1]
+  for i = 1, #page[2], 2 do
+    local field, record = page[2][i], page[2][i + 1]
+    if not seen[field] then
+      seen[field] = true
+      local before = tonumber(redis.call('hget', tries, field) or 0)
+      local group = groups[math.min(before, 2) + 1]
+      if not group.full then
+        group[#group + 1] = field
+        group[#group + 1] = record
+        group.bytes = group.bytes + #record
+        group.full = #group >= 2 * group.most or group.bytes >= mostBytes
+      end
+    end
+  end
+until cursor == '0' or groups[1].full
+local chosen = groups[1]
+if #chosen == 0 then chosen = groups[2] end
+if #chosen == 0 then chosen = groups[3] end
+if #chosen == 0 then return { 'in hand' } end
+redis.call('set', claim, ARGV[1], 'px', ARGV[2])
+local answer = { 'orphans', redis.call('hget', owner, 'epoch') or '', redis.call('hget', owner, 'about') or '' }
+for i = 1, #chosen, 2 do
+  answer[#answer + 1] = chosen[i]
+  answer[#answer + 1] = chosen[i + 1]
+  answer[#answer + 1] = redis.call('hget', progress, chosen[i])
+  answer[#answer + 1] = redis.call('hincrby', tries, chosen[i], 1)
+end
+return answer`);
+
+/** `<claimer> <leaseMs> <epoch>`: goes on holding. @returns 0 when another one has it, or the owner is back. */
+export const RENEW = onInstance(`
+local holder = redis.call('get', claim)
+if holder and holder ~= ARGV[1] then return 0 end
+if redis.call('exists', lease) == 1 or (redis.call('hget', owner, 'epoch') or '') ~= ARGV[3] then return 0 end
+redis.call('set', claim, ARGV[1], 'px', ARGV[2])
+return 1`);
+
+/**
+ * `<claimer> <epoch> <"delivered" | "aside" | "untried" | "tried"> <"1": nothing else in hand> <field> …`.
+ * @returns 2 when the instance is gone with its last job, else 1; 0 when its jobs are not those that were claimed.
+ */
+export const SETTLE = onInstance(`
+if (redis.call('hget', owner, 'epoch') or '') ~= ARGV[2] then return 0 end
+local fate = ARGV[3]
+for i = 5, #ARGV do
+  local field = ARGV[i]
+  if fate == 'untried' and redis.call('hincrby', tries, field, -1) <= 0 then redis.call('hdel', tries, field) end
+  if fate == 'aside' then
+    local record = redis.call('hget', jobs, field)
+    local kept = { record = record, progress = redis.call('hget', progress, field) or nil }
+    if record then redis.call('hset', aside, field, cjson.encode(kept)) end
+  end
+  if fate == 'delivered' or fate == 'aside' then
+    redis.call('hdel', jobs, field)
+    redis.call('hdel', progress, field)
+    redis.call('hdel', tries, field)
+  end
+end
+if ARGV[4] == '1' and redis.call('get', claim) == ARGV[1] then redis.call('del', claim) end
+if redis.call('exists', jobs) == 1 or redis.call('exists', lease) == 1 then return 1 end
+redis.call('del', owner, progress, tries, claim, freshJobs, freshProgress)
+return 2`);
+
+/** `<instance>` on the index: worth a look, whenever its lease ends. */
+export const SUSPECT = `return redis.call('zadd', KEYS[1], 0, ARGV[1])`;
+
+/** `<instance>` on the index: it is gone. */
+export const UNLIST = `return redis.call('zrem', KEYS[1], ARGV[1])`;
+
+/** Whether an instance has, or may soon have, something to report. */
+export const IS_BACK = onInstance(`return redis.call('exists', lease, jobs) > 0 and 1 or 0`);
