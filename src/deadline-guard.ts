@@ -184,7 +184,8 @@ function planVoice(config: ShutdownConfig, deadlineAt: number): VoicePlan | unde
     patienceMs: Math.min(PATIENCE_MS.most, Math.max(PATIENCE_MS.least, reserveMs / 5)),
     settings: notifierSettings,
     mode: deliveryMode,
-    store: config.storeSettings,
+    // In Redis only the owner itself, or a claimer, may say what becomes of a job.
+    store: config.storeSettings?.kind === 'lmdb' ? config.storeSettings : undefined,
     // What NODE_OPTIONS preloads would only take time.
     env: { ...process.env, NODE_OPTIONS: undefined },
   };
