@@ -186,11 +186,17 @@ function planVoice(config: ShutdownConfig, deadlineAt: number): VoicePlan | unde
     mode: deliveryMode,
     // In Redis only the owner itself, or a claimer, may say what becomes of a job.
     store: config.storeSettings?.kind === 'lmdb' ? config.storeSettings : undefined,
-    // What NODE_OPTIONS preloads would only take time.
-    env: { ...process.env, NODE_OPTIONS: undefined },
+    env: environment(),
   };
 }
 
+/** Without NODE_OPTIONS: what they preload would only take time. */
+function environment(): VoicePlan['env'] {
+  const env = { ...process.env };
+  delete env.NODE_OPTIONS;
+  return env;
+}
+
 function describeSpoken({ delivered, of, because }: SpokenFor): string {
-  return `the watchdog thread delivered ${delivered} of ${of} open jobs: ${because}`;
+  return `the watchdog thread delivered ${delivered} of ${of} open jobs, because ${because}`;
 }

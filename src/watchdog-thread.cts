@@ -42,6 +42,8 @@ const MOST_WRITING_MS = 1000;
 /** How long the main thread may take to say its last words: longer than any pause it allows a full pipe. */
 const MOST_LISTENING_MS = 2000;
 const LINE_FEED = 10;
+/** So long after its last round the event loop is certainly blocked. */
+const BLOCKED_MS = 250;
 /** So long before reports are due the thread begins to look, and may start the voice: SDKs take their time to load. */
 const AHEAD_MS = 1500;
 const LOOK_MS = 10;
@@ -162,13 +164,16 @@ function countWithout(flags: number): number {
   return open;
 }
 
+function blockedMs(): number {
+  return now() - startedAt - Atomics.load(word, WORD.beatAt);
+}
+
 /** Since when the event loop is blocked, and by whom as far as that can be known. */
 function describeBlock(): string {
-  const blockedMs = now() - startedAt - Atomics.load(word, WORD.beatAt);
-  const since = new Date(Date.now() - blockedMs).toISOString();
+  const since = new Date(Date.now() - blockedMs()).toISOString();
   const inside = Atomics.load(word, WORD.inside) === 1;
   const named = inside ? `in ${handlers.at(-1)}` : `while ${handlers.slice(-3).join(', ')} ran`;
-  return `the event loop has been blocked since ${since}${handlers.length > 0 ? `, ${named}` : ''}`;
+  return `the event loop was blocked since ${since}${handlers.length > 0 ? `, ${named}` : ''}`;
 }
 
 /** The deadline: whoever has the floor says what is left to say. */
@@ -189,8 +194,10 @@ function speakLast(): void {
   const kept = countWithout(REPORTED) - open;
   // Otherwise the main thread has said it.
   if (voice?.called && (voice.endedAt ?? beat) === beat)
-    write(`${prefix}the watchdog thread delivered ${delivered} of ${voice.of} open jobs: ${voice.because}\n`);
-  else write(`${prefix}${describeBlock()}\n`);
+    write(
+      `${prefix}the watchdog thread delivered ${delivered} of ${voice.of} open jobs, because ${voice.because}\n`,
+    );
+  else if (blockedMs() > BLOCKED_MS) write(`${prefix}${describeBlock()}\n`);
   write(
     `${prefix}the event loop was still blocked at the deadline; ending the process, ${open} open jobs follow` +
       `${kept > 0 ? `, ${kept} stay in the store` : ''}\n`,

@@ -87,7 +87,7 @@ function expectOwnEnd({ code, stderr }: Ending, jobs: number): void {
 }
 
 const BLOCKED =
-  /the event loop has been blocked since \d{4}-[\d-]+T[\d:.]+Z, in handler "blocker" \(subscribed at \S+blocked\.js:\d+:\d+\)/;
+  /the event loop was blocked since \d{4}-[\d-]+T[\d:.]+Z, in handler "blocker" \(subscribed at \S+blocked\.js:\d+:\d+\)/;
 
 describe('a handler that blocks the event loop for good', () => {
   it.each([
@@ -111,7 +111,7 @@ describe('a handler that blocks the event loop for good', () => {
       expect((seenAt[0] as number) - killedAt).toBeLessThan(REPORTED_BY_MS);
       expect(envelopesIn(ending.stdout + ending.stderr)).toEqual([]);
       expect(ending.stderr).toMatch(
-        /the watchdog thread delivered 3 of 3 open jobs: the event loop has been/,
+        /the watchdog thread delivered 3 of 3 open jobs, because the event loop was blocked/,
       );
       expect(ending.stderr).toMatch(BLOCKED);
       expect(ending.stderr).toContain('ending the process, 0 open jobs follow');
@@ -192,6 +192,15 @@ describe('what the thread cannot deliver is on stderr, at the deadline', () => {
     expect(envelopesIn(ending.stderr)).toEqual([]);
   });
 
+  it('a far end that is slow gets them all the same', async () => {
+    const { taken, env } = await receiver(
+      (response) => void setTimeout(() => response.writeHead(204).end(), 400),
+    );
+    const ending = await startAndKill('blocked.js', 'SIGTERM', options({ jobs: 1200 }, env));
+    expect(sorted(taken)).toEqual(all(1200));
+    expect(envelopesIn(ending.stderr)).toEqual([]);
+  });
+
   it('failover: the next notifier takes what the first did not', async () => {
     const { env } = await receiver((response) => void response.writeHead(410).end());
     const ending = await blocked({
@@ -261,6 +270,17 @@ describe('an event loop that is free again', () => {
     expect([sorted(taken), farEnd.requests.length]).toEqual([all(600), 2]);
   });
 
+  it('after two notifiers of the thread have delivered: both are in its report, and it delivers none again', async () => {
+    const { taken, farEnd, env } = await receiver();
+    const child = await begin({}, { ...env, SHUTDOWN_NOTIFIERS: 'stdout,webhook' });
+    await until(() => taken.length === 3);
+    free(child);
+    const ending = await child.ended;
+    expect([subjectsOf(ending.stdout), farEnd.requests.length]).toEqual([all(3), 1]);
+    expect(ending.stderr).toContain('notifier stdout: 3 delivered, 0 rejected, 0 expired');
+    expectOwnEnd(ending, 3);
+  });
+
   it('and leaves by process.exit(): what the thread has delivered is not on stderr', async () => {
     const { taken, env } = await receiver();
     const child = await begin({ exits: true }, env);
@@ -307,7 +327,7 @@ describe('an event loop that is free again', () => {
     expect([held.length, farEnd.requests.length]).toEqual([2, 4]);
     expect(sorted(taken)).toEqual(all(600));
     expect(ending.stderr).toMatch(
-      /the watchdog thread delivered 600 of 600 open jobs: .*, while handler "blocker" \(.*\) ran/,
+      /the watchdog thread delivered 600 of 600 open jobs, because .*, while handler "blocker" \(.*\) ran/,
     );
     expectOwnEnd(ending, 600);
   });
