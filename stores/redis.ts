@@ -59,7 +59,7 @@ class RedisStore implements JobStore {
     this.#ownId = instanceId;
     this.#parts = { mirror, claims: new Claims({ line, instanceId, prefix, leaseMs, mayJudge }) };
     line.start({
-      up: () => mirror.wake(),
+      up: () => mirror.up(),
       down: (error) => mirror.down(error),
       slow: (error) => mirror.slow(error),
     });

@@ -33,6 +33,7 @@ export class BorrowedLine implements Line {
 
   /** It is up as soon as its owner makes it so. */
   await(): void {}
+  hurry(): void {}
 
   drop(error: Error): void {
     this.#listener?.down(error);

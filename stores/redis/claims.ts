@@ -1,7 +1,7 @@
 import { envelopeIdOf, partsOf } from '../../src/envelope.js';
 import type { Orphan } from '../../src/store.js';
 import { fieldOf, indexKey, keyOf, keysOf } from './keys.js';
-import { ask, type Line, SLOW_MS } from './line.js';
+import { ask, type Line } from './line.js';
 import { CLAIM, IS_BACK, LOOK, RENEW, SETTLE, SUSPECT, UNLIST } from './scripts.js';
 
 /** What it needs to know of its store. */
@@ -21,6 +21,8 @@ export type Fate = 'delivered' | 'aside' | 'untried' | 'tried';
 const PORTIONS = [2000, 50, 1] as const;
 const PORTION_BYTES = 4 * 1024 * 1024;
 const MOST_SETTLED = 1000;
+/** A shutdown waits for what is under way. */
+const MOST_MS = 2000;
 
 /** What is in our hand of one instance's jobs. */
 interface Hand {
@@ -112,7 +114,7 @@ export class Claims {
       },
     };
     try {
-      const patience = { holds: true, limitMs: SLOW_MS };
+      const patience = { holds: true, limitMs: MOST_MS };
       const answer = (await ask(watched, CLAIM, keysOf(prefix, instanceId), args, patience)) as string[];
       if (answer[0] === 'gone') await this.#unlist(instanceId);
       return this.#take(instanceId, answer);
@@ -188,7 +190,7 @@ export class Claims {
   }
 
   #ask(script: string, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
-    return ask(this.#host.line, script, keys, args, { holds: true, limitMs: SLOW_MS });
+    return ask(this.#host.line, script, keys, args, { holds: true, limitMs: MOST_MS });
   }
 }
 

@@ -201,3 +201,8 @@ function emptyBatch(): Batch {
 function jobsIn({ records, progress, bare, gone }: Batch): number {
   return records.length / 2 + progress.length / 2 + bare.length + gone.length;
 }
+
+/** Nothing is to be told. */
+export function isEmpty(batch: Batch): boolean {
+  return jobsIn(batch) === 0;
+}

@@ -27,6 +27,8 @@ export interface Line {
   start(listener: LineListener): void;
   /** Somebody waits for it to be up: the process lives on while it tries. */
   await(): void;
+  /** If it is down, it tries now. */
+  hurry(): void;
   /** It is no good as it is: `down`, and `up` again when there is reason to hope. */
   drop(error: Error): void;
   /** Lets go. */
@@ -111,5 +113,6 @@ export class Pauses {
 
   stop(): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 }

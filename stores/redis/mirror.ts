@@ -1,18 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import type { StoredJob, StoreOwner } from '../../src/store.js';
-import { indexKey, keysOf } from './keys.js';
-import { acknowledge, type Batch, Ledger } from './ledger.js';
-import { ask, failure, type Line, SLOW_MS } from './line.js';
+import type { StoredJob } from '../../src/store.js';
+import { Copy, type CopyHost, type Manner, WrongCopy } from './copy.js';
+import { acknowledge, isEmpty, Ledger } from './ledger.js';
+import { failure, SLOW_MS } from './line.js';
 import { Pulse } from './pulse.js';
-import { BEGIN_COPY, END_COPY, ENLIST, GOODBYE, SUSPECT, UNLIST, WRITE } from './scripts.js';
-
-/** What it needs to know of its store. */
-export interface MirrorHost {
-  readonly line: Line;
-  readonly owner: StoreOwner;
-  readonly prefix: string;
-  readonly leaseMs: number;
-}
 
 /**
  * Keeps Redis's copy of the open jobs like the original, one batch after the other. Whenever the copy may be another one, after a
@@ -25,27 +16,27 @@ export interface MirrorHost {
  * ```
  */
 export class Mirror {
-  readonly #host: MirrorHost;
-  readonly #keys: readonly string[];
-  readonly #index: readonly string[];
+  readonly #host: CopyHost;
+  readonly #copy: Copy;
   readonly #ledger = new Ledger();
   readonly #pulse: Pulse;
   /** Of the copy in Redis; `undefined` while there is none that we know. */
   #epoch: string | undefined;
   #hadCopy = false;
-  #troubled = false;
   /** Changes whenever Redis's copy gets out of sight. */
   #round = 0;
-  #scheduled = false;
-  #running = false;
-  #beatDue = false;
+  #isUp = false;
+  #isTroubled = false;
+  #lastWrongMs = Number.NaN;
+  #isScheduled = false;
+  #isRunning = false;
+  #isBeatDue = false;
   #beatWaiters: (() => void)[] = [];
-  #closing: { readonly done: () => void; hasFailed: boolean } | undefined;
+  #closing: (() => void) | undefined;
 
-  constructor(host: MirrorHost) {
+  constructor(host: CopyHost) {
     this.#host = host;
-    this.#keys = keysOf(host.prefix, host.owner.instanceId);
-    this.#index = [indexKey(host.prefix)];
+    this.#copy = new Copy(host);
     this.#pulse = new Pulse(host.leaseMs);
   }
 
@@ -57,44 +48,45 @@ export class Mirror {
   /** Resolves when Redis has the record, or the job is completed. */
   put(job: StoredJob): Promise<void> {
     const kept = this.#ledger.put(job);
-    this.wake();
+    this.#wake();
     return kept;
   }
 
   checkpoint(key: string, progress: string): void {
     this.#ledger.checkpoint(key, progress);
-    this.wake();
+    this.#wake();
   }
 
   delete(key: string): void {
     this.#ledger.delete(key);
-    this.wake();
+    this.#wake();
   }
 
   /** Renews the lease. Resolves when that is done, has failed, or takes long. */
   beat(): Promise<void> {
     if (this.#epoch === undefined || !this.#host.line.isUp) return Promise.resolve();
-    this.#beatDue = true;
-    this.wake();
+    this.#isBeatDue = true;
+    this.#wake();
     return new Promise((resolve) => this.#beatWaiters.push(resolve));
+  }
+
+  /** Redis can be reached. */
+  up(): void {
+    this.#isUp = true;
+    this.#wake();
   }
 
   /** Redis cannot be reached, or refuses something. */
   down(error: Error): void {
-    this.#round += 1;
-    this.#epoch = undefined;
-    this.#ledger.part();
-    this.#pulse.stop();
-    this.slow(error);
-    if (this.#closing === undefined) return;
-    // The second time there is no more hope for now.
-    if (this.#closing.hasFailed) this.#closing.done();
-    this.#closing.hasFailed = true;
+    this.#part(error);
+    // Lost, it may be there again at once. Not found, there is no hope for now.
+    if (!this.#isUp) this.#closing?.();
+    this.#isUp = false;
   }
 
   /** Redis takes its time. */
   slow(error: Error): void {
-    this.#troubled = true;
+    this.#isTroubled = true;
     this.#host.owner.trouble(error);
     this.#releaseBeats();
   }
@@ -102,68 +94,59 @@ export class Mirror {
   /** Writes what is to be written, then gives up the lease. Resolves when that is done, or cannot be. */
   async close(): Promise<void> {
     const { owner, line } = this.#host;
-    const isNothingThere = () => !this.#hadCopy && owner.jobs()[Symbol.iterator]().next().done === true;
-    if ((this.#troubled && !line.isUp) || isNothingThere()) return;
-    await new Promise<void>((done) => {
-      this.#closing = { done, hasFailed: false };
-      this.wake();
+    if (!this.#hadCopy && owner.jobs()[Symbol.iterator]().next().done === true) return;
+    await new Promise<void>((resolve) => {
+      this.#closing = resolve;
+      line.hurry();
+      this.#wake();
     });
     this.#closing = undefined;
   }
 
-  /** There may be something to do. */
-  wake(): void {
+  #wake(): void {
     if (this.#ledger.isAwaited) this.#host.line.await();
-    if (this.#scheduled || this.#running || !this.#host.line.isUp) return;
-    this.#scheduled = true;
+    if (this.#isScheduled || this.#isRunning || !this.#host.line.isUp) return;
+    this.#isScheduled = true;
     // What is done in the same turn goes together, or not at all.
     setImmediate(() => {
-      this.#scheduled = false;
+      this.#isScheduled = false;
       void this.#run();
     });
   }
 
   async #run(): Promise<void> {
-    this.#running = true;
-    const { line } = this.#host;
-    for (let isMore = true; isMore && line.isUp; ) {
+    this.#isRunning = true;
+    for (let isMore = true; isMore && this.#host.line.isUp; ) {
       const round = this.#round;
       try {
         await this.#step();
       } catch (error) {
-        if (round === this.#round) line.drop(error as Error);
+        if (round === this.#round) this.#fail(error as Error);
       }
-      isMore = this.#hasWork;
+      isMore =
+        this.#epoch === undefined || this.#isBeatDue || this.#ledger.isDirty || this.#closing !== undefined;
     }
-    this.#running = false;
-  }
-
-  get #hasWork(): boolean {
-    const { isDirty } = this.#ledger;
-    return this.#epoch === undefined || isDirty || this.#beatDue || this.#closing !== undefined;
+    this.#isRunning = false;
   }
 
   async #step(): Promise<void> {
     if (this.#epoch === undefined) await this.#copyAll();
-    else if (this.#beatDue || this.#ledger.isDirty) await this.#writeBatch(this.#epoch);
+    else if (this.#isBeatDue || this.#ledger.isDirty) await this.#writeBatch(this.#epoch);
     else await this.#sayGoodbye(this.#epoch);
   }
 
   async #copyAll(): Promise<void> {
-    const { owner, leaseMs } = this.#host;
     const round = this.#round;
     const startedMs = performance.now();
     const epoch = randomBytes(6).toString('hex');
     this.#ledger.startCopy();
-    const isBegun = this.#ask(BEGIN_COPY, [epoch, leaseMs, owner.describe()]);
-    await Promise.all([isBegun, this.#enlist()]);
-    const jobs = owner.jobs()[Symbol.iterator]();
+    await this.#copy.begin(epoch, this.#manner());
+    const jobs = this.#host.owner.jobs()[Symbol.iterator]();
     for (let batch = this.#ledger.takeCopy(jobs); batch; batch = this.#ledger.takeCopy(jobs)) {
-      await this.#write('next', epoch, batch);
+      await this.#copy.add(epoch, batch, this.#manner());
       if (round !== this.#round) return;
     }
-    if ((await this.#ask(END_COPY, [epoch, leaseMs])) !== 1)
-      throw failure('another copy of the jobs came first');
+    await this.#copy.end(epoch, this.#manner());
     if (round !== this.#round) return;
     this.#epoch = epoch;
     this.#hadCopy = true;
@@ -175,79 +158,56 @@ export class Mirror {
   async #writeBatch(epoch: string): Promise<void> {
     const round = this.#round;
     const startedMs = performance.now();
-    const isBeat = this.#beatDue;
-    this.#beatDue = false;
+    const isBeat = this.#isBeatDue;
+    this.#isBeatDue = false;
     const batch = this.#ledger.take();
-    const isAll = !this.#ledger.isDirty;
-    const { size } = this.#ledger;
+    const { isDirty, size } = this.#ledger;
+    const manner = this.#manner(!isEmpty(batch));
     try {
-      const [there] = await Promise.all([
-        this.#write('epoch', epoch, batch, isBeat),
-        isBeat ? this.#enlist() : undefined,
-      ]);
-      if (round !== this.#round) throw failure('it was too late');
-      this.#check(there, size);
+      if (isBeat) await this.#copy.renew(epoch, batch, size, manner);
+      else await this.#copy.change(epoch, batch, size, manner);
+      if (round !== this.#round) throw failure('the answer came too late');
     } catch (error) {
       this.#ledger.putBack(batch);
       throw error;
     }
     acknowledge(batch);
-    if (isBeat) {
-      this.#pulse.beat();
-      this.#releaseBeats();
-    }
-    if (isAll) this.#settleTrouble(startedMs);
-  }
-
-  #check(there: number, size: number): void {
-    const { leaseMs } = this.#host;
-    if (there < 0)
-      throw failure(
-        `this process was silent for longer than its lease of ${leaseMs} ms; others may have reported its jobs`,
-      );
-    if (there !== size)
-      throw failure(
-        `Redis holds ${there} of ${size} open jobs; set maxmemory-policy to noeviction if it evicts keys`,
-      );
+    if (isBeat) this.#pulse.beat();
+    if (isBeat) this.#releaseBeats();
+    if (!isDirty) this.#settleTrouble(startedMs);
   }
 
   async #sayGoodbye(epoch: string): Promise<void> {
-    const { owner } = this.#host;
-    const left = await this.#ask(GOODBYE, [epoch, owner.describe()]);
-    await this.#ask(left === 0 ? UNLIST : SUSPECT, [owner.instanceId], this.#index);
-    this.#closing?.done();
+    await this.#copy.leave(epoch, this.#manner());
+    this.#closing?.();
     this.#closing = undefined;
   }
 
-  async #write(field: 'epoch' | 'next', epoch: string, batch: Batch, tellsOwner = false): Promise<number> {
-    const { records, progress, bare, gone } = batch;
-    const { owner, leaseMs } = this.#host;
-    const about = tellsOwner ? owner.describe() : '';
-    const counts = [records.length / 2, progress.length / 2, bare.length];
-    const holds =
-      this.#closing !== undefined || records.length + progress.length + bare.length + gone.length > 0;
-    const args = [epoch, field, leaseMs, about, ...counts, ...records, ...progress, ...bare, ...gone];
-    return (await this.#ask(WRITE, args, this.#keys, holds)) as number;
+  /** A copy that is not the right one can be made anew over the same line; but not again and again. */
+  #fail(error: Error): void {
+    const nowMs = performance.now();
+    const isAgain = nowMs - this.#lastWrongMs < SLOW_MS;
+    if (error instanceof WrongCopy) this.#lastWrongMs = nowMs;
+    if (error instanceof WrongCopy && !isAgain) this.#part(error);
+    else this.#host.line.drop(error);
   }
 
-  async #enlist(): Promise<void> {
-    const { owner, leaseMs } = this.#host;
-    await this.#ask(ENLIST, [owner.instanceId, leaseMs], this.#index, false);
+  #part(error: Error): void {
+    this.#round += 1;
+    this.#epoch = undefined;
+    this.#ledger.part();
+    this.#pulse.stop();
+    this.slow(error);
   }
 
-  #ask(
-    script: string,
-    args: readonly (string | number)[],
-    keys = this.#keys,
-    holds = this.#closing !== undefined || this.#ledger.isAwaited,
-  ): Promise<unknown> {
-    return ask(this.#host.line, script, keys, args, { holds, slow: (error) => this.slow(error) });
+  #manner(isWanted = this.#ledger.isAwaited): Manner {
+    return { holds: isWanted || this.#closing !== undefined, slow: (error) => this.slow(error) };
   }
 
   /** Redis answered, and knows all that it should. */
   #settleTrouble(startedMs: number): void {
-    if (!this.#troubled || performance.now() - startedMs >= SLOW_MS) return;
-    this.#troubled = false;
+    if (!this.#isTroubled || performance.now() - startedMs >= SLOW_MS) return;
+    this.#isTroubled = false;
     this.#host.owner.trouble(undefined);
   }
 

@@ -77,6 +77,12 @@ export class OwnLine implements Line {
     if (this.#dialing?.length === 2) this.#dialing.push(startTimer(SLOW_MS, true, () => {}));
   }
 
+  hurry(): void {
+    if (this.#client !== undefined) return;
+    this.#pauses.stop();
+    this.#dial();
+  }
+
   drop(error: Error): void {
     if (this.#listener === undefined) return;
     this.#hangUp();
