@@ -72,6 +72,7 @@ class LmdbStore implements JobStore {
     const [place, value] = [this.#place('job', key), writeRecord(key, record)];
     this.#file.write(value.length * 3, (database) => database.putSync(place, value));
     if (progress !== undefined) this.checkpoint(key, progress);
+    else this.#forgetProgress(key);
   }
 
   checkpoint(key: string, progress: string): void {
@@ -84,8 +85,7 @@ class LmdbStore implements JobStore {
   delete(key: string): void {
     if (this.#closed) return;
     this.#file.write(0, (database) => database.removeSync(this.#place('job', key)));
-    if (!this.#checkpointed.delete(key)) return;
-    this.#file.write(0, (database) => database.removeSync(this.#place('progress', key)));
+    this.#forgetProgress(key);
   }
 
   heartbeat(): void {
@@ -153,6 +153,11 @@ class LmdbStore implements JobStore {
     const owner = this.#owner as StoreOwner;
     this.#file.write(OWNER_BYTES, (database) => this.#writeOwner(database));
     for (const job of owner.jobs()) this.put(job);
+  }
+
+  #forgetProgress(key: string): void {
+    if (!this.#checkpointed.delete(key)) return;
+    this.#file.write(0, (database) => database.removeSync(this.#place('progress', key)));
   }
 
   #place(kind: Kind, key: string): string {
