@@ -10,3 +10,6 @@ export { type ConformanceCase, type NotifierHarness, notifierConformance } from 
 export { type NotifierSaboteur, notifierSaboteurs } from './notifier-saboteurs.js';
 export { sampleEnvelope } from './sample-envelopes.js';
 export { type SimulationOptions, simulateShutdown } from './simulate-shutdown.js';
+export { type StoreHarness, storeConformance } from './store-conformance.js';
+export { type StoreSaboteur, storeSaboteurs } from './store-saboteurs.js';
+export { carryOut, type StoreStep, type StoreWill } from './store-tenant.js';

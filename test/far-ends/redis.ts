@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import { deadPort } from './silent-server.js';
 
 const STARTING_MS = 15_000;
@@ -18,16 +20,27 @@ export interface RedisServer {
   stop(): Promise<void>;
 }
 
+/** Where and how a {@link RedisServer} runs. */
+export interface RedisServerOptions {
+  /** @default a free one */
+  readonly port?: number;
+  /** Kept when it stops. @default one of its own */
+  readonly folder?: string;
+  /** More of the command line, after ours: the last one counts. */
+  readonly args?: readonly string[];
+}
+
 /**
- * Starts one on a free port.
+ * Starts one.
  * @throws when `redis-server` is missing and cannot be installed; the message says how to.
  */
-export async function startRedis(): Promise<RedisServer> {
+export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
   ensureRedis();
-  const port = await deadPort();
-  const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-redis-'));
-  const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
-  const child = spawn('redis-server', [...options, '--dir', folder], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const port = options.port ?? (await deadPort());
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'shutdown-bus-redis-'));
+  const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder];
+  const args = [...place, '--save', '', '--appendonly', 'no', ...(options.args ?? [])];
+  const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = once(child, 'exit');
   // A test run that dies must not leave a Redis behind.
   const kill = () => void child.kill('SIGKILL');
@@ -36,7 +49,7 @@ export async function startRedis(): Promise<RedisServer> {
     process.removeListener('exit', kill);
     kill();
     await exited;
-    rmSync(folder, { recursive: true, force: true });
+    if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
   };
   try {
     await untilReady(child);
@@ -51,6 +64,21 @@ export async function startRedis(): Promise<RedisServer> {
     thaw: () => void child.kill('SIGCONT'),
     stop,
   };
+}
+
+/** Starts one in cluster mode that has all slots: what belongs to several of them at once, it refuses. */
+export async function startRedisCluster(): Promise<RedisServer> {
+  const server = await startRedis({
+    args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'],
+  });
+  const client = new Redis(server.port, '127.0.0.1');
+  try {
+    await client.cluster('ADDSLOTSRANGE', 0, 16_383);
+    while (!String(await client.cluster('INFO')).includes('cluster_state:ok')) await sleep(50);
+  } finally {
+    client.disconnect();
+  }
+  return server;
 }
 
 function untilReady(child: ChildProcess): Promise<void> {

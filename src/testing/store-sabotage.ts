@@ -1,0 +1,53 @@
+import type { JobStore, Orphan, StoreOwner } from '../store.js';
+import type { StoreSaboteur } from './store-saboteurs.js';
+
+/** A saboteur whose stores know nothing of each other. */
+export function alone(sabotage: (inner: JobStore) => JobStore): StoreSaboteur {
+  return () => sabotage;
+}
+
+/** The same store with a few things done differently. */
+export function around(inner: JobStore, changed: Partial<JobStore>): JobStore {
+  const { name, durable, heartbeatMs } = inner;
+  return {
+    name,
+    durable,
+    ...(heartbeatMs !== undefined && { heartbeatMs }),
+    open: (owner) => inner.open?.(owner),
+    put: (job) => inner.put(job),
+    checkpoint: (key, progress) => inner.checkpoint(key, progress),
+    delete: (key) => inner.delete(key),
+    heartbeat: () => inner.heartbeat?.(),
+    claimOrphans: () => inner.claimOrphans(),
+    markDelivered: (ids) => inner.markDelivered(ids),
+    giveBack: async (ids, options) => inner.giveBack?.(ids, options),
+    setAside: async (ids) => inner.setAside?.(ids),
+    close: () => inner.close(),
+    ...changed,
+  };
+}
+
+/** The same owner with a few things said differently. */
+export function disguise(owner: StoreOwner, changed: Partial<StoreOwner>): StoreOwner {
+  return {
+    instanceId: owner.instanceId,
+    describe: () => owner.describe(),
+    jobs: () => owner.jobs(),
+    trouble: (error) => owner.trouble(error),
+    warn: (line) => owner.warn(line),
+    ...changed,
+  };
+}
+
+/** Claims until there is no more of that kind, and hands it out together. */
+export async function claimTogether(
+  inner: JobStore,
+  isOfKind: (orphan: Orphan) => boolean,
+): Promise<readonly Orphan[]> {
+  const all = [...(await inner.claimOrphans())];
+  for (let last = all; last.length > 0 && all.every(isOfKind); ) {
+    last = [...(await inner.claimOrphans())];
+    all.push(...last);
+  }
+  return all;
+}

@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { type StoreHarness, storeConformance, storeSaboteurs } from '../../src/testing/index.js';
+import { plainHarness } from './plain-store.js';
+
+describe('the store suite', () => {
+  const ids = storeConformance(plainHarness()).map(({ id }) => id);
+
+  it('has a saboteur for every case, and a case for every saboteur', () => {
+    expect(Object.keys(storeSaboteurs).sort()).toEqual(ids);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it('leaves out what a harness cannot do, and what a store does not have', () => {
+    const { store } = plainHarness();
+    const left = (harness: StoreHarness) => storeConformance(harness).map(({ id }) => id);
+    expect(left({ store })).toEqual(['S21', 'S22', 'S23', 'S24']);
+    const without = left({ ...plainHarness(), lacks: ['giveBack', 'setAside'] });
+    expect(ids.filter((id) => !without.includes(id))).toEqual(['S12', 'S13', 'S16']);
+  });
+
+  it('lets an honest store pass', async () => {
+    expect(await casesFailedBy(plainHarness())).toEqual([]);
+  });
+
+  it.each(ids)(
+    '%s alone catches its saboteur',
+    async (id) => {
+      expect(await casesFailedBy(plainHarness(storeSaboteurs[id]?.()))).toEqual([id]);
+    },
+    30_000,
+  );
+});
+
+async function casesFailedBy(harness: StoreHarness): Promise<string[]> {
+  const failed: string[] = [];
+  for (const { id, run } of storeConformance(harness)) {
+    await run().catch((error: Error) => {
+      expect(error.message).not.toBe('');
+      failed.push(id);
+    });
+  }
+  return failed;
+}
