@@ -8,14 +8,14 @@ const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
 
 /**
- * Compiles one notifier into a folder where no package is installed, runs `code` there as a module and gives its
- * standard output. `code` imports the notifier from `./notifiers/<name>.js`.
+ * Compiles one backend, `notifiers/sns` say, into a folder where no package is installed, runs `code` there as a module and
+ * gives its standard output. `code` imports the backend from `./<backend>.js`.
  */
-export async function runWithoutPackages(notifier: string, code: string): Promise<string> {
+export async function runWithoutPackages(backend: string, code: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'bare-install-'));
   try {
     const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-    const source = join(root, 'notifiers', `${notifier}.ts`);
+    const source = join(root, `${backend}.ts`);
     const flags = '--ignoreConfig --noCheck --skipLibCheck --module nodenext --target es2023 --types node';
     const compile = [tsc, ...flags.split(' '), '--rootDir', root, '--outDir', folder, source];
     await run(process.execPath, compile, { cwd: root });

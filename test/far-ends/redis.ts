@@ -66,19 +66,36 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   };
 }
 
-/** Starts one in cluster mode that has all slots: what belongs to several of them at once, it refuses. */
-export async function startRedisCluster(): Promise<RedisServer> {
-  const server = await startRedis({
-    args: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'],
-  });
-  const client = new Redis(server.port, '127.0.0.1');
+/** Starts so many that share the slots of one cluster: what belongs to several slots at once, they refuse. */
+export async function startRedisCluster(count = 1): Promise<readonly RedisServer[]> {
+  const args = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'];
+  const servers: RedisServer[] = [];
+  // A node listens to the others on another port, the highest number of all would not do.
+  for (let node = 0; node < count; node += 1)
+    servers.push(await startRedis({ args: [...args, '--cluster-port', String(await deadPort())] }));
+  const clients = servers.map(({ port }) => new Redis(port, '127.0.0.1'));
   try {
-    await client.cluster('ADDSLOTSRANGE', 0, 16_383);
-    while (!String(await client.cluster('INFO')).includes('cluster_state:ok')) await sleep(50);
+    for (const [node, client] of clients.entries()) {
+      const [from, to] = [node, node + 1].map((at) => Math.floor((at * 16_384) / count)) as [number, number];
+      await client.cluster('ADDSLOTSRANGE', from, to - 1);
+      const [first] = clients as [Redis];
+      const info = String(await client.call('CONFIG', 'GET', 'cluster-port')).split(',');
+      const { port } = servers[node] as RedisServer;
+      await first.call('CLUSTER', 'MEET', '127.0.0.1', String(port), info[1] as string);
+    }
+    for (const client of clients) await untilWhole(client, count);
   } finally {
-    client.disconnect();
+    for (const client of clients) client.disconnect();
   }
-  return server;
+  return servers;
+}
+
+async function untilWhole(client: Redis, count: number): Promise<void> {
+  for (;;) {
+    const info = String(await client.cluster('INFO'));
+    if (info.includes('cluster_state:ok') && info.includes(`cluster_known_nodes:${count}`)) return;
+    await sleep(50);
+  }
 }
 
 function untilReady(child: ChildProcess): Promise<void> {

@@ -242,7 +242,7 @@ describe('making one', () => {
 
   it('where the package is missing it can be made; warmUp says what to install, deliver rejects', async () => {
     const output = await runWithoutPackages(
-      'pubsub',
+      'notifiers/pubsub',
       `import { pubsubNotifier } from './notifiers/pubsub.js';
        const notifier = pubsubNotifier({ topic: '${topic}' });
        const error = await notifier.warmUp().catch((error) => error);

@@ -224,7 +224,7 @@ describe('making one', () => {
 
   it('where the package is missing it can be made; warmUp says what to install, deliver rejects', async () => {
     const output = await runWithoutPackages(
-      'sns',
+      'notifiers/sns',
       `import { snsNotifier } from './notifiers/sns.js';
        const notifier = snsNotifier({ topicArn: '${topicArn}' });
        const error = await notifier.warmUp().catch((error) => error);

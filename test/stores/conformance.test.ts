@@ -7,7 +7,7 @@ import type { StoreHarness } from '../../src/testing/index.js';
 import { lmdbStore } from '../../stores/lmdb.js';
 import { memoryStore } from '../../stores/memory.js';
 import { redisStore } from '../../stores/redis.js';
-import { startRedis, startRedisCluster } from '../far-ends/redis.js';
+import { type RedisServer, startRedis, startRedisCluster } from '../far-ends/redis.js';
 import { startSilentServer } from '../far-ends/silent-server.js';
 import { itConforms, otherProcesses } from './harness.js';
 
@@ -17,7 +17,7 @@ afterAll(async () => {
 });
 
 const single = await startRedis();
-const cluster = await startRedisCluster();
+const [cluster] = (await startRedisCluster()) as [RedisServer];
 const silent = await startSilentServer();
 const nodes = [{ host: '127.0.0.1', port: cluster.port }];
 const clusterClient = new Cluster(nodes, { redisOptions: { keyPrefix: 'of-the-application:' } });

@@ -11,9 +11,12 @@ export interface StorePlace {
 }
 
 /** Other processes that use a store: one that is killed, one that has nothing else to do. */
-export function otherProcesses(place: StorePlace): Required<Pick<StoreHarness, 'abandon' | 'leave'>> {
+export function otherProcesses(
+  place: StorePlace,
+  env: NodeJS.ProcessEnv = {},
+): Required<Pick<StoreHarness, 'abandon' | 'leave'>> {
   const run = (will: StoreWill, isKilled: boolean) => {
-    const child = start('store-will.js');
+    const child = start('store-will.js', { env });
     child.process.stdin?.end(JSON.stringify({ ...place, will, isKilled }));
     return child.ended;
   };

@@ -1,0 +1,320 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { JobStore } from '../../src/store.js';
+import { storeSaboteurs } from '../../src/testing/index.js';
+import type { Tenant } from '../../src/testing/store-tenant.js';
+import { BorrowedLine } from '../../stores/redis/borrowed-line.js';
+import { Claims } from '../../stores/redis/claims.js';
+import { redisStore } from '../../stores/redis.js';
+import { type RedisServer, type RedisServerOptions, startRedis } from '../far-ends/redis.js';
+import { deadPort } from '../far-ends/silent-server.js';
+import { startTcpProxy } from '../far-ends/tcp-proxy.js';
+import { otherProcesses } from './harness.js';
+import { job, RedisPlace, until } from './redis-place.js';
+
+vi.setConfig({ testTimeout: 90_000 });
+
+const LEASE_MS = 1500;
+const APPEND_ONLY = ['--appendonly', 'yes', '--appendfsync', 'always'];
+const undo: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+/** A Redis that can be stopped and started again at the same address, with what it kept or without. */
+class Mortal {
+  readonly #options: Required<RedisServerOptions>;
+  #server: RedisServer | undefined;
+
+  constructor(options: Required<RedisServerOptions>) {
+    this.#options = options;
+  }
+
+  get port(): number {
+    return this.#options.port;
+  }
+
+  async start(): Promise<RedisServer> {
+    this.#server = await startRedis(this.#options);
+    return this.#server;
+  }
+
+  async stop(): Promise<void> {
+    await this.#server?.stop();
+    this.#server = undefined;
+  }
+}
+
+async function mortal(args: readonly string[] = []): Promise<Mortal> {
+  const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-mortal-'));
+  const server = new Mortal({ port: await deadPort(), folder, args });
+  undo.push(
+    () => rmSync(folder, { recursive: true }),
+    () => server.stop(),
+  );
+  await server.start();
+  return server;
+}
+
+function placeAt(port: number): RedisPlace {
+  const place = new RedisPlace(port);
+  undo.push(() => place.end());
+  return place;
+}
+
+function tenantIn(place: RedisPlace, url = place.url): Tenant {
+  return place.tenant(redisStore({ url, leaseMs: LEASE_MS }));
+}
+
+async function jobsOf(place: RedisPlace, { instanceId }: Tenant): Promise<readonly string[]> {
+  const client = new Redis(place.url);
+  const keys = await client.hkeys(`shutdown-bus:{${instanceId}}:jobs`);
+  client.disconnect();
+  return keys.sort();
+}
+
+const isTroubled = ({ troubles }: Tenant) => troubles.at(-1) !== undefined;
+/** Trouble was told of, and its end as well. */
+const isWellAgain = ({ troubles }: Tenant) => troubles.length > 0 && !troubles.at(-1);
+
+describe('a Redis that is frozen for longer than a lease', () => {
+  it('is noticed, holds nobody up, and loses nothing; when it goes on, nobody takes the living for dead', async () => {
+    const server = await startRedis();
+    undo.push(server.stop);
+    const place = placeAt(server.port);
+    const tenants = [tenantIn(place), tenantIn(place)] as const;
+    const [first, second] = tenants;
+    await first.put(job('open'), job('done meanwhile'));
+    await second.put(job('open'));
+    // Long enough for both to judge.
+    await sleep(2 * LEASE_MS);
+    server.freeze();
+    await until('it is noticed', () => tenants.every(isTroubled));
+    const startedMs = performance.now();
+    const late = first.put(job('begun meanwhile'));
+    first.delete('done meanwhile');
+    for (let number = 0; number < 10_000; number += 1) {
+      void first.put(job(String(number)));
+      first.delete(String(number));
+    }
+    expect(performance.now() - startedMs).toBeLessThan(1000);
+    expect(await first.look()).toEqual([]);
+    await sleep(6000);
+    server.thaw();
+    await late;
+    await until('both are well again', () => tenants.every(isWellAgain));
+    expect(await jobsOf(place, first)).toEqual(['begun meanwhile', 'open']);
+    expect(await jobsOf(place, second)).toEqual(['open']);
+    const endsAt = performance.now() + 2 * LEASE_MS;
+    while (performance.now() < endsAt) for (const tenant of tenants) expect(await tenant.look()).toEqual([]);
+  });
+
+  it('for less than the patience with it, the connection is still good', async () => {
+    const server = await startRedis();
+    undo.push(server.stop);
+    const place = placeAt(server.port);
+    const tenant = place.tenant(redisStore({ url: place.url }));
+    await tenant.put(job('a'));
+    const client = place.client();
+    const count = async () => /total_connections_received:(\d+)/.exec(await client.info('stats'))?.[1];
+    const before = await count();
+    server.freeze();
+    await until('it is noticed', () => isTroubled(tenant));
+    const late = tenant.put(job('b'));
+    server.thaw();
+    await late;
+    await until('it is well again', () => isWellAgain(tenant));
+    expect(await count()).toBe(before);
+    expect(await jobsOf(place, tenant)).toEqual(['a', 'b']);
+  });
+});
+
+describe('a Redis that is restarted', () => {
+  it('empty: it is given all open jobs again', async () => {
+    const server = await mortal();
+    const place = placeAt(server.port);
+    const tenant = tenantIn(place);
+    await tenant.put(job('a'), job('b'), job('c'));
+    tenant.checkpoint('a', 'half');
+    await server.stop();
+    tenant.delete('b');
+    await server.start();
+    await until('it is well again', () => isWellAgain(tenant));
+    expect(await jobsOf(place, tenant)).toEqual(['a', 'c']);
+    const progress = `shutdown-bus:{${tenant.instanceId}}:progress`;
+    expect(await place.client().hgetall(progress)).toEqual({ a: 'half' });
+    expect(String(tenant.troubles[0])).toContain(`Redis at 127.0.0.1:${server.port}: `);
+  });
+
+  it('empty, and who does not give them again has lost them', async () => {
+    const server = await mortal();
+    const place = placeAt(server.port);
+    // The saboteur of case S28: its owner knows of no open jobs.
+    const forget = storeSaboteurs.S28?.();
+    const tenant = place.tenant(forget?.(redisStore({ url: place.url, leaseMs: LEASE_MS })) as JobStore);
+    await until('it is connected', async () => (await place.client().keys('*:lease')).length === 1);
+    await tenant.put(job('a'));
+    await server.stop();
+    await server.start();
+    await until('it is well again', () => isWellAgain(tenant));
+    expect(await jobsOf(place, tenant)).toEqual([]);
+  });
+
+  it('with all it had, after everybody’s lease: what was completed meanwhile is gone, what was begun is there', async () => {
+    const server = await mortal(APPEND_ONLY);
+    const place = placeAt(server.port);
+    const tenant = tenantIn(place);
+    await tenant.put(job('open'), job('completed'));
+    await server.stop();
+    const late = tenant.put(job('begun'));
+    tenant.delete('completed');
+    await sleep(LEASE_MS);
+    await server.start();
+    await late;
+    expect(await jobsOf(place, tenant)).toEqual(['begun', 'open']);
+  });
+
+  it('with all it had, after a process was killed: a survivor still reports what that one left', async () => {
+    const server = await mortal(APPEND_ONLY);
+    const place = placeAt(server.port);
+    const survivor = tenantIn(place);
+    const { abandon } = otherProcesses({ kind: 'redis', options: { url: place.url, leaseMs: LEASE_MS } });
+    const steps = [{ do: 'put' as const, jobs: [job('a')] }];
+    await abandon({ instanceId: '0123456789ab', about: '', steps, patienceMs: 1000 });
+    await server.stop();
+    await server.start();
+    expect(await survivor.claim(new Set(['0123456789ab']), 1, 30_000)).toMatchObject([job('a')]);
+  });
+
+  it('a living process that is back later than others is left alone for a whole lease', async () => {
+    const server = await mortal(APPEND_ONLY);
+    const place = placeAt(server.port);
+    const road = await startTcpProxy(server.port);
+    undo.push(road.stop);
+    const [early, late] = [tenantIn(place), tenantIn(place, `redis://127.0.0.1:${road.port}`)];
+    await late.put(job('a'));
+    await sleep(2 * LEASE_MS);
+    road.block();
+    await server.stop();
+    await sleep(LEASE_MS);
+    await server.start();
+    await until('the early one is back', () => isWellAgain(early));
+    expect(await early.look()).toEqual([]);
+    // The negative twin: who judges at once takes a living process for dead.
+    const hasty = new Claims({
+      line: new BorrowedLine(place.client()),
+      instanceId: 'ffffffffffff',
+      prefix: 'shutdown-bus',
+      leaseMs: LEASE_MS,
+      mayJudge: () => true,
+    });
+    expect((await hasty.claim()).map(({ instanceId }) => instanceId)).toEqual([late.instanceId]);
+    await hasty.releaseAll();
+    road.unblock();
+    await until('the late one is back', () => isWellAgain(late));
+    const endsAt = performance.now() + 3 * LEASE_MS;
+    while (performance.now() < endsAt) expect(await early.look()).toEqual([]);
+    expect(await jobsOf(place, late)).toEqual(['a']);
+  });
+});
+
+describe('a Redis that is gone for a while', () => {
+  it('nothing is lost that memory still holds, and its trouble is told once, its end once', async () => {
+    const server = await mortal();
+    const place = placeAt(server.port);
+    const tenant = tenantIn(place);
+    await tenant.put(job('before'));
+    await server.stop();
+    await until('it is noticed', () => isTroubled(tenant));
+    const startedMs = performance.now();
+    const kept = Array.from({ length: 2000 }, (_, index) => tenant.put(job(String(index))));
+    for (let index = 0; index < 1000; index += 1) tenant.delete(String(index));
+    tenant.checkpoint('1999', 'half');
+    expect(performance.now() - startedMs).toBeLessThan(1000);
+    await sleep(3000);
+    await server.start();
+    await Promise.all(kept);
+    expect(await jobsOf(place, tenant)).toHaveLength(1001);
+    await until('it is well again', () => isWellAgain(tenant));
+    const changes = tenant.troubles.filter((error, index, all) => !error !== !all[index - 1] || index === 0);
+    expect(changes.map((error) => error === undefined)).toEqual([false, true]);
+  });
+
+  it('at the start already: its first job is written when it comes', async () => {
+    const server = await mortal();
+    await server.stop();
+    const place = placeAt(server.port);
+    const tenant = tenantIn(place);
+    const put = tenant.put(job('a'));
+    await until('it is noticed', () => isTroubled(tenant));
+    await server.start();
+    await put;
+    expect(await jobsOf(place, tenant)).toEqual(['a']);
+  });
+
+  it('at the end: close does not wait for it, and keeps no process', async () => {
+    const server = await mortal();
+    const place = placeAt(server.port);
+    const tenant = tenantIn(place);
+    await tenant.put(job('a'));
+    await server.stop();
+    await until('it is noticed', () => isTroubled(tenant));
+    const startedMs = performance.now();
+    await tenant.close();
+    expect(performance.now() - startedMs).toBeLessThan(2500);
+  });
+
+  it('what was delivered while it was away is not given out again', async () => {
+    const server = await mortal(APPEND_ONLY);
+    const place = placeAt(server.port);
+    const [survivor, leaving] = [tenantIn(place), tenantIn(place)];
+    await leaving.put(job('a'), job('b'));
+    await leaving.close();
+    await survivor.claim(new Set([leaving.instanceId]), 2, 30_000);
+    await server.stop();
+    await until('it is noticed', () => isTroubled(survivor));
+    await survivor.store.markDelivered([`${leaving.instanceId}/a`]);
+    await server.start();
+    await until('it is well again', () => isWellAgain(survivor));
+    await until('Redis knows', async () => (await jobsOf(place, leaving)).join() === 'b');
+    await survivor.store.giveBack?.([`${leaving.instanceId}/b`], { tried: false });
+    const again = await survivor.claim(new Set([leaving.instanceId]), 1, 30_000);
+    expect(again.map(({ key }) => key)).toEqual(['b']);
+  });
+});
+
+describe('a Redis that is slow', () => {
+  it.each([
+    ['0.8 s an answer: no trouble', 400, false],
+    ['1.4 s an answer: trouble, and everything is written all the same', 700, true],
+  ] as const)('%s', async (_what, delayMs, isTrouble) => {
+    const server = await startRedis();
+    undo.push(server.stop);
+    const road = await startTcpProxy(server.port);
+    undo.push(road.stop);
+    const place = placeAt(server.port);
+    const tenant = place.tenant(redisStore({ url: `redis://127.0.0.1:${road.port}`, leaseMs: 20_000 }));
+    await tenant.put(job('a'));
+    road.delayMs = delayMs;
+    const startedMs = performance.now();
+    const puts = ['b', 'c', 'd'].map((key) => tenant.put(job(key)));
+    tenant.delete('a');
+    tenant.delete('b');
+    expect(performance.now() - startedMs).toBeLessThan(200);
+    await Promise.all(puts);
+    expect(await jobsOf(place, tenant)).toEqual(['c', 'd']);
+    expect(tenant.troubles.length > 0).toBe(isTrouble);
+    road.delayMs = 0;
+    await until('it is well', () => tenant.troubles.at(-1) === undefined);
+    await tenant.put(job('e'));
+    tenant.delete('c');
+    tenant.delete('d');
+    tenant.delete('e');
+    await tenant.close();
+    expect(await place.client().keys('*')).toEqual([]);
+  });
+});

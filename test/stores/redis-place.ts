@@ -1,0 +1,63 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import type { JobStore } from '../../src/store.js';
+import { Tenant } from '../../src/testing/store-tenant.js';
+
+/** Where a test's stores and clients are; all of them are closed by `end`. */
+export class RedisPlace {
+  readonly #port: number;
+  readonly #tenants: Tenant[] = [];
+  readonly #clients: { disconnect(): void }[] = [];
+
+  constructor(port: number) {
+    this.#port = port;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.#port}`;
+  }
+
+  /** A living process with that store. */
+  tenant(store: JobStore, about = 'a living process'): Tenant {
+    const tenant = new Tenant(store, randomBytes(6).toString('hex'), about);
+    this.#tenants.push(tenant);
+    tenant.open();
+    return tenant;
+  }
+
+  /** Somebody who looks at what Redis has. */
+  client(): Redis {
+    return this.keep(new Redis(this.#port, '127.0.0.1'));
+  }
+
+  keep<C extends { disconnect(): void }>(client: C): C {
+    this.#clients.push(client);
+    return client;
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.#tenants.map((tenant) => tenant.close()));
+    for (const client of this.#clients) client.disconnect();
+  }
+}
+
+/** A job as a store sees it. */
+export function job(key: string) {
+  return { key, record: `record of ${key}` };
+}
+
+/** Waits until something is so; fails when it is not in time. */
+export async function until(what: string, isSo: () => unknown, ms = 20_000): Promise<void> {
+  const endsAt = performance.now() + ms;
+  while (!(await isSo())) {
+    if (performance.now() > endsAt) throw new Error(`${what}: not in ${ms} ms`);
+    await sleep(20);
+  }
+}
+
+/** Calls a script on Redis had so far. */
+export async function evalsOf(client: Redis): Promise<number> {
+  const stats = await client.info('commandstats');
+  return Number(/cmdstat_eval:calls=(\d+)/.exec(stats)?.[1] ?? 0);
+}
