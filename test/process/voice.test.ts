@@ -14,7 +14,8 @@ const BUDGET_MS = 4000;
 const RESERVE_MS = 2400;
 /** The rest is the release phase's. */
 const REPORTED_BY_MS = BUDGET_MS - 400;
-const LATE_MS = BUDGET_MS + 350;
+/** deadline.test.ts asserts how punctual it is. */
+const LATE_MS = BUDGET_MS + 1000;
 const closers: (() => unknown)[] = [];
 
 afterEach(async () => {
