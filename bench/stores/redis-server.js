@@ -2,13 +2,23 @@
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 
-/** A Redis on 127.0.0.1 that keeps nothing on disk. @returns {Promise<{ url: string, stop: () => void }>} */
-export async function startRedisServer() {
-  const port = await freePort();
+/**
+ * A Redis on 127.0.0.1 that keeps nothing on disk.
+ * @param {number} [port] a free one if it is not given
+ * @returns {Promise<{ url: string, port: number, stop: () => Promise<void> }>}
+ */
+export async function startRedisServer(port) {
+  port ??= await freePort();
   const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
   const child = spawn('redis-server', options, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const stop = () => void child.kill('SIGKILL');
-  process.once('exit', stop);
+  const kill = () => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  const stop = async () => {
+    process.removeListener('exit', kill);
+    kill();
+    await exited;
+  };
   await new Promise((resolve, reject) => {
     child.once('error', () =>
       reject(new Error('redis-server is not on the PATH: apt-get install redis-server')),
@@ -18,7 +28,7 @@ export async function startRedisServer() {
       if (text.includes('Ready to accept connections')) resolve(undefined);
     });
   });
-  return { url: `redis://127.0.0.1:${port}`, stop };
+  return { url: `redis://127.0.0.1:${port}`, port, stop };
 }
 
 /** @returns {Promise<number>} */
