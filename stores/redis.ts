@@ -46,8 +46,8 @@ class RedisStore implements JobStore {
     const { place, leaseMs } = settings;
     this.#settings = settings;
     this.#line = 'eval' in place ? new BorrowedLine(place) : new OwnLine(place);
-    // A quarter, so that a few may be lost; a second at most, so that orphans are found soon.
-    this.heartbeatMs = Math.min(leaseMs / 4, 1000);
+    // A quarter, so that a few may be lost; half a second at most, so that orphans are found soon after their lease.
+    this.heartbeatMs = Math.min(leaseMs / 4, 500);
   }
 
   open(owner: StoreOwner): void {

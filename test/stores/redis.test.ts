@@ -24,7 +24,7 @@ afterEach(async () => {
 });
 
 describe('what is in Redis', () => {
-  it('by default the keys begin with shutdown-bus, a lease is 10 s, and a heart beats each second', async () => {
+  it('by default the keys begin with shutdown-bus, a lease is 10 s, and a heart beats twice a second', async () => {
     const store = redisStore({ url: place.url });
     const tenant = place.tenant(store);
     await tenant.put(job('a'));
@@ -39,7 +39,7 @@ describe('what is in Redis', () => {
     const leaseMs = await client.pttl(`${of}:lease`);
     expect(leaseMs).toBeGreaterThan(7000);
     expect(leaseMs).toBeLessThanOrEqual(10_000);
-    expect(store.heartbeatMs).toBe(1000);
+    expect(store.heartbeatMs).toBe(500);
   });
 
   it('a short lease has a heart that beats four times in it', () => {
