@@ -31,9 +31,13 @@ export class BorrowedLine implements Line {
     if (this.isUp) listener.up();
   }
 
-  /** It is up as soon as its owner makes it so. */
+  /** It is up when its owner makes it so. */
   await(): void {}
-  hurry(): void {}
+
+  hurry(): void {
+    // Nobody will open it again.
+    if (this.#client.status === 'end') this.#down();
+  }
 
   drop(error: Error): void {
     this.#listener?.down(error);

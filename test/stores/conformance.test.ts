@@ -1,8 +1,11 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Cluster, Redis } from 'ioredis';
 import { afterAll, describe } from 'vitest';
+import type { JobStore } from '../../src/store.js';
 import type { StoreHarness } from '../../src/testing/index.js';
 import { lmdbStore } from '../../stores/lmdb.js';
 import { memoryStore } from '../../stores/memory.js';
@@ -22,11 +25,13 @@ const silent = await startSilentServer();
 const nodes = [{ host: '127.0.0.1', port: cluster.port }];
 const clusterClient = new Cluster(nodes, { redisOptions: { keyPrefix: 'of-the-application:' } });
 cleanUps.push(single.stop, cluster.stop, silent.stop, () => clusterClient.disconnect());
+const readme = await readmeStore();
 let places = 0;
 
 describe.each([
   ['memoryStore, which ends with its process', memoryHarness],
   ['lmdbStore', lmdbHarness],
+  ['the example in stores/README.md', readmeHarness],
   ['redisStore', () => redisHarness(single.port)],
   ['redisStore, a Redis in cluster mode', () => redisHarness(cluster.port)],
   ['redisStore, a Cluster of the application’s, with a key prefix', clusterHarness],
@@ -46,6 +51,35 @@ function lmdbHarness(): StoreHarness {
       for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true });
     },
   };
+}
+
+function readmeHarness(): StoreHarness {
+  const path = mkdtempSync(join(tmpdir(), 'shutdown-bus-'));
+  cleanUps.push(() => rmSync(path, { recursive: true, force: true }));
+  return {
+    ...otherProcesses({ kind: 'module', options: { module: readme.file, path } }),
+    store: async () => readme.logStore(path),
+    async wipe() {
+      for (const name of readdirSync(path)) rmSync(join(path, name));
+    },
+    lacks: ['giveBack', 'setAside'],
+  };
+}
+
+/** The example of stores/README.md, as it stands on the page. */
+async function readmeStore(): Promise<{ file: string; logStore: (folder: string) => JobStore }> {
+  const page = readFileSync(new URL('../../stores/README.md', import.meta.url), 'utf8');
+  const [, code = ''] = /```ts\n(.*?logStore.*?)```/s.exec(page) ?? [];
+  const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-'));
+  cleanUps.push(() => rmSync(folder, { recursive: true }));
+  const source = join(folder, 'log-store.ts');
+  writeFileSync(source, code);
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  const tsc = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url));
+  const flags = '--ignoreConfig --noCheck --module nodenext --target es2023';
+  execFileSync(process.execPath, [tsc, ...flags.split(' '), source]);
+  const file = join(folder, 'log-store.js');
+  return { file, logStore: (await import(file)).logStore };
 }
 
 function redisHarness(port: number): StoreHarness {

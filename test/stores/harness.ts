@@ -4,7 +4,7 @@ import { start } from '../process/child.js';
 
 /** What the fixture makes its store of. */
 export interface StorePlace {
-  readonly kind: 'lmdb' | 'redis';
+  readonly kind: 'lmdb' | 'redis' | 'module';
   readonly options: object;
   /** Of a cluster, for a client that knows it. */
   readonly nodes?: readonly object[];
