@@ -84,6 +84,7 @@ describe('a store that fails', () => {
     ended.complete();
     expect(bus.degraded).toBe(true);
     expect(bus.ready).toBe(true);
+    await expect.poll(() => clock.pending).toBeGreaterThan(0);
     await pass(clock, 5000, 500);
     expect(lines.filter((line) => line.includes('the job store scripted failed'))).toHaveLength(1);
     store.failure = undefined;
@@ -113,6 +114,7 @@ describe('a store that fails', () => {
       /store scripted failed: read-only file system; open jobs are held in memory only/,
     );
     store.failure = undefined;
+    await expect.poll(() => clock.pending).toBeGreaterThan(0);
     await pass(clock, 1000, 500);
     expect([...store.held.keys()]).toEqual(['a']);
   });
