@@ -26,8 +26,11 @@ export interface GuardParts {
 const IDLE_MS = 100;
 /** So often, and with so many characters in all, jobs' last words are put right during a shutdown. */
 const MOST_RENEWALS = { count: 1000, length: 2 ** 24 } as const;
-/** How long the event loop may be silent before the thread takes it for blocked: a fifth of the reserve, within these. */
-const PATIENCE_MS = { least: 50, most: 250 } as const;
+/**
+ * How long the event loop may be silent before the thread takes it for blocked: a fifth of the reserve, within these. While it
+ * delivers a third, because then what is under way goes out twice: a busy machine and an SDK that loads look the same.
+ */
+const PATIENCE_MS = { least: 100, most: 250 } as const;
 /** The thread's delivery ends a little before the reserve does, at most a fifth of it: a main thread that waits has to sum up. */
 const SETTLE_MS = 60;
 
@@ -122,6 +125,8 @@ export class DeadlineGuard {
   jobCheckpointed(job: JobHandle): void {
     const { count, length } = this.#renewals;
     if (!this.#watchdog || count >= MOST_RENEWALS.count || length >= MOST_RENEWALS.length) return;
+    // Under another number it would not be recognised as delivered, and go out twice.
+    if (this.#watchdog.speaking || this.#watchdog.hasVoiced(job)) return;
     const { heldAs } = job;
     for (const [, line] of this.#parts.lines([job])) {
       this.#renewals.count += 1;
@@ -178,10 +183,12 @@ function planVoice(config: ShutdownConfig, deadlineAt: number): VoicePlan | unde
   const { notifiers, notifierSettings, deliveryMode, reserveMs, releaseReserveMs } = config;
   if (notifiers !== undefined || config.process !== process || reserveMs === 0) return undefined;
   const endsAt = deadlineAt - releaseReserveMs;
+  const patienceMs = Math.min(PATIENCE_MS.most, Math.max(PATIENCE_MS.least, reserveMs / 5));
   return {
     speakAt: endsAt - reserveMs,
     endsAt: endsAt - Math.min(SETTLE_MS, reserveMs / 5),
-    patienceMs: Math.min(PATIENCE_MS.most, Math.max(PATIENCE_MS.least, reserveMs / 5)),
+    patienceMs,
+    deliveringPatienceMs: Math.max(patienceMs, reserveMs / 3),
     settings: notifierSettings,
     mode: deliveryMode,
     // In Redis only the owner itself, or a claimer, may say what becomes of a job.

@@ -21,6 +21,11 @@ export async function deliverBeside(
   occasion: ReportOccasion,
 ): Promise<readonly NotifierReport[]> {
   if (watchdog === undefined) return (await reporter.report(jobs, occasion)).notifiers;
+  if (jobs.length === 0) {
+    // They finished by themselves: nobody needs to wait for their reports.
+    watchdog.endTurn();
+    return [];
+  }
   const { overtaken } = watchdog;
   const first = await deliverRest(watchdog, reporter, jobs, {
     ...occasion,

@@ -63,8 +63,10 @@ export interface VoicePlan {
   /** From here on the main thread should be delivering. */
   readonly speakAt: number;
   readonly endsAt: number;
-  /** After so long without a beat the main thread counts as blocked; while it delivers, after twice that. */
+  /** After so long without a beat the main thread counts as blocked. */
   readonly patienceMs: number;
+  /** The same while it delivers. */
+  readonly deliveringPatienceMs: number;
   readonly settings: readonly NotifierSettings[];
   readonly mode: DeliveryMode;
   /** The store that is to know what was delivered, where the environment names one. */

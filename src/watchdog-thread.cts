@@ -88,13 +88,14 @@ function look(plan: memory.VoicePlan): void {
   lastBeat = beat;
   if (voice) listen(voice);
   const turn = Atomics.load(word, WORD.turn);
-  if (voice?.called || turn === TURN.over || silentMs < plan.patienceMs || now() >= plan.endsAt) return;
+  const patienceMs = turn === TURN.main ? plan.deliveringPatienceMs : plan.patienceMs;
+  // Ahead of its turn: at the latest when half of the longer patience is used up.
+  const startMs = Math.max(plan.patienceMs, patienceMs / 2);
+  if (voice?.called || turn === TURN.over || silentMs < startMs || now() >= plan.endsAt) return;
   receive();
   const of = countWithout(REPORTED);
   if (of === 0) return;
   voice ??= startVoice(plan);
-  // What is under way from the main thread would be sent twice: there the doubt has to be smaller.
-  const patienceMs = turn === TURN.main ? plan.patienceMs * 2 : plan.patienceMs;
   if (now() < plan.speakAt || silentMs < patienceMs) return;
   const call: memory.Call = { turn, beat };
   voice.port.postMessage(call);

@@ -128,6 +128,11 @@ export class Watchdog {
     Atomics.store(this.#words, WORD.doubt, doubtful ? 1 : 0);
   }
 
+  /** The thread is delivering. */
+  get speaking(): boolean {
+    return Atomics.load(this.#words, WORD.turn) === TURN.voice;
+  }
+
   /** The thread delivered this job's report. */
   hasVoiced({ heldAs }: Held): boolean {
     return heldAs !== undefined && ((this.#flags[heldAs] ?? 0) & FLAG.voiced) !== 0;
@@ -207,6 +212,6 @@ export class Watchdog {
   #comeRound(): void {
     this.beat();
     Atomics.store(this.#words, WORD.beatAt, Math.round(monotonicMs() - this.#startedAt));
-    if (this.#delivering && Atomics.load(this.#words, WORD.turn) === TURN.voice) this.#overtaken.abort();
+    if (this.#delivering && this.speaking) this.#overtaken.abort();
   }
 }

@@ -30,6 +30,9 @@ interface Settings {
   readonly how?: 'busy' | 'wait' | 'stdin' | number;
   /** Blocks when a message came over IPC. */
   readonly after?: 'message';
+  /** Free again, its jobs have come further, or to their end. */
+  readonly checkpoints?: true;
+  readonly finishes?: true;
   /** Free again, and another message later, it ends the process. */
   readonly exits?: true;
   readonly watchdog?: false;
@@ -246,21 +249,38 @@ describe('an event loop that is free again', () => {
     }
   }, 200_000);
 
-  it(`while the thread delivers: it waits, counts what was delivered, each job once, ${RUNS} runs`, async () => {
-    for (let run = 0; run < RUNS; run += 1) {
-      let child: Child | undefined;
-      const { taken, farEnd, env } = await receiver((response) => {
-        if (child) free(child);
-        // The main thread is free before the other one has its answer.
-        void child?.line('free').then(() => response.writeHead(204).end());
-      });
-      child = await begin({}, env);
-      const ending = await child.ended;
-      expect([taken, farEnd.requests.length]).toEqual([all(3), 1]);
-      expect(ending.stderr).toContain('the watchdog thread delivered 3 of 3 open jobs');
-      expectOwnEnd(ending, 3);
-    }
-  }, 200_000);
+  /** Frees the event loop when the thread has sent its reports. They are answered when it is free, if ever. */
+  async function freeInBetween(settings: Settings, answered: boolean) {
+    let child: Child | undefined;
+    const { taken, farEnd, env } = await receiver((response) => {
+      if (child) free(child);
+      if (answered) void child?.line('free').then(() => response.writeHead(204).end());
+    });
+    child = await begin(settings, env);
+    return { ending: await child.ended, taken, requests: farEnd.requests.length };
+  }
+
+  it.each([
+    ['', {}],
+    [', when they come further meanwhile', { checkpoints: true }],
+  ] as const)(
+    `while the thread delivers: it waits, counts what was delivered, each job once%s, ${RUNS} runs`,
+    async (_name, settings) => {
+      for (let run = 0; run < RUNS; run += 1) {
+        const { ending, taken, requests } = await freeInBetween(settings, true);
+        expect([taken, requests]).toEqual([all(3), 1]);
+        expect(ending.stderr).toContain('the watchdog thread delivered 3 of 3 open jobs');
+        expectOwnEnd(ending, 3);
+      }
+    },
+    200_000,
+  );
+
+  it('while the thread delivers, and its jobs finish: it waits for nobody', async () => {
+    const { code, stderr } = (await freeInBetween({ finishes: true }, false)).ending;
+    expect(stderr).toContain('3 jobs finished, 0 incomplete, 0 delivered, exit code 0');
+    expect(code).toBe(0);
+  });
 
   it('after the thread has delivered: it counts them, and delivers none again', async () => {
     const { taken, farEnd, env } = await receiver();
