@@ -23,6 +23,7 @@ export interface LmdbStoreOptions {
  *
  * ```
  * path/jobs.mdb               mode 0600, holds open jobs only
+ * path/gate.mdb               empty: its lock lets one process at a time in
  * path/jobs.mdb.aside-<when>  data that could not be read
  * ```
  *

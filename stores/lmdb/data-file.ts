@@ -1,11 +1,14 @@
+import { rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import type { Database as LmdbDatabase } from 'lmdb';
 import { messageOf, ShutdownError } from '../../src/errors.js';
+import { Gate } from './gate.js';
 import {
   dataFile,
   findFault,
   forgetReaders,
+  gateFile,
   identityOf,
   killsItsReaders,
   noteReader,
@@ -41,6 +44,7 @@ export class DataFile {
   #database: Database | undefined;
   #identity: string | undefined;
   #room: Room | undefined;
+  #gate: Gate | undefined;
   /** A write of LMDB's own failed: its memory can no longer be trusted. */
   #broken: Error | undefined;
 
@@ -56,6 +60,10 @@ export class DataFile {
     if (this.#broken !== undefined) throw this.#broken;
     if (this.#database !== undefined) return;
     prepareFolder(this.#folder);
+    this.#openGate().pass(() => this.#openData());
+  }
+
+  #openData(): void {
     if (killsItsReaders(this.#folder)) {
       this.#putAside('the last three processes that read it died of it');
       forgetReaders(this.#folder);
@@ -63,13 +71,13 @@ export class DataFile {
     const fault = findFault(dataFile(this.#folder));
     if (fault !== undefined) this.#putAside(fault);
     try {
-      this.#database = this.#openFile();
+      this.#database = this.#openFile(dataFile(this.#folder));
     } catch (error) {
       if (!isDamage(error)) throw error;
       this.#putAside(messageOf(error));
-      this.#database = this.#openFile();
+      this.#database = this.#openFile(dataFile(this.#folder));
     }
-    this.#identity = identityOf(dataFile(this.#folder));
+    this.#identity = this.#identityNow();
     this.#room = new Room(dataFile(this.#folder));
   }
 
@@ -85,8 +93,10 @@ export class DataFile {
   /** Like `use`, for a transaction that writes so many bytes of records. */
   write<T>(bytes: number, work: (database: Database) => T): T {
     this.open();
-    this.#room?.make(bytes);
-    return this.use(work);
+    return (this.#gate as Gate).pass(() => {
+      this.#room?.make(bytes);
+      return this.use(work);
+    });
   }
 
   /** Does something with the database; a second time, with a fresh one, when it turns out to be damaged. */
@@ -107,14 +117,21 @@ export class DataFile {
 
   /** Somebody else put the file aside, or removed it: what this process writes would be found by nobody. */
   checkIdentity(): void {
-    if (this.#database === undefined || identityOf(dataFile(this.#folder)) === this.#identity) return;
+    if (this.#database === undefined || this.#identityNow() === this.#identity) return;
     this.#listener.warn(`${dataFile(this.#folder)} was replaced; starting with the new one`);
-    this.#letGo();
+    this.close().catch(() => {});
     this.open();
     this.#listener.replaced();
   }
 
   async close(): Promise<void> {
+    const gate = this.#gate;
+    this.#gate = undefined;
+    await this.#closeData();
+    if (this.#broken === undefined) await gate?.close();
+  }
+
+  async #closeData(): Promise<void> {
     const database = this.#database;
     this.#database = undefined;
     this.#room?.close();
@@ -122,9 +139,23 @@ export class DataFile {
     if (this.#broken === undefined) await database?.close();
   }
 
-  #openFile(): Database {
+  /** Of the data and of the gate: whoever has another one of them is alone. */
+  #identityNow(): string {
+    return [dataFile(this.#folder), gateFile(this.#folder)].map(identityOf).join();
+  }
+
+  #openGate(): Gate {
+    if (this.#gate !== undefined) return this.#gate;
+    const path = gateFile(this.#folder);
+    if (findFault(path) !== undefined)
+      for (const file of [path, `${path}-lock`]) rmSync(file, { force: true });
+    this.#gate = new Gate(this.#openFile(path));
+    return this.#gate;
+  }
+
+  #openFile(path: string): Database {
     return this.#open({
-      path: dataFile(this.#folder),
+      path,
       noSubdir: true,
       encoding: 'string',
       // What was written is in the kernel's hands, which is all that a kill of the process can ask for.
@@ -153,7 +184,7 @@ export class DataFile {
   }
 
   #letGo(): void {
-    this.close().catch(() => {});
+    this.#closeData().catch(() => {});
   }
 }
 

@@ -17,6 +17,7 @@ import { readHeader } from './header.js';
 import { isAlive, type Life, ownLife } from './life.js';
 
 const DATA = 'jobs.mdb';
+const GATE = 'gate.mdb';
 const READERS = 'readers';
 const MOST_DEATHS = 3;
 
@@ -25,7 +26,12 @@ export function dataFile(folder: string): string {
   return join(folder, DATA);
 }
 
-/** Enough for an empty database, and for its lock file. */
+/** The file of the gate in that folder. */
+export function gateFile(folder: string): string {
+  return join(folder, GATE);
+}
+
+/** Enough for two empty databases, and for their lock files. */
 const FIRST_BYTES = 256 * 1024;
 const LOCK_BYTES = 64 * 1024;
 
@@ -35,15 +41,18 @@ const LOCK_BYTES = 64 * 1024;
  */
 export function prepareFolder(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const lock = join(folder, `${DATA}-lock`);
-  if (sizeOf(dataFile(folder)) > 0 && sizeOf(lock) > 0) return;
+  const files = [dataFile(folder), gateFile(folder)];
+  const locks = files.map((file) => `${file}-lock`);
+  if ([...files, ...locks].every((file) => sizeOf(file) > 0)) return;
   const probe = join(folder, `room-${process.pid}`);
   try {
     writeFileSync(probe, Buffer.alloc(FIRST_BYTES), { mode: 0o600 });
   } finally {
     rmSync(probe, { force: true });
   }
-  if (sizeOf(lock) === 0) appendFileSync(lock, Buffer.alloc(LOCK_BYTES), { mode: 0o600 });
+  for (const lock of locks) {
+    if (sizeOf(lock) === 0) appendFileSync(lock, Buffer.alloc(LOCK_BYTES), { mode: 0o600 });
+  }
 }
 
 function sizeOf(path: string): number {

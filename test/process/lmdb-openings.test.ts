@@ -1,0 +1,63 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { open } from 'lmdb';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { start } from './child.js';
+
+const WRITING_MS = 4000;
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-openings-'));
+});
+
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** One process puts and deletes jobs while two others open the same data again and again. */
+async function writeWhileOthersOpen(how: 'store' | 'plain') {
+  const writer = start('writes-jobs.js', { args: [how, folder, String(WRITING_MS)] });
+  await writer.line('ready');
+  const openers = [1, 2].map(() => start('opens-store.js', { args: [how, folder] }));
+  const { code, stdout, stderr } = await writer.ended;
+  for (const opener of openers) opener.kill('SIGTERM');
+  await Promise.all(openers.map(({ ended }) => ended));
+  if (code !== 0) return { intact: false, count: 0, stderr };
+  const kept = JSON.parse(stdout) as string[];
+  return { intact: keysNow().join() === kept.sort().join(), count: kept.length, stderr };
+}
+
+/** The jobs that a survivor would find. */
+function keysNow(): string[] {
+  const database = open<string, string>({
+    path: join(folder, 'jobs.mdb'),
+    noSubdir: true,
+    encoding: 'string',
+    maxReaders: 512,
+  });
+  const keys = [...database.getKeys({ start: 'job/', end: 'job0' })].map(
+    (place) => place.split('/')[2] ?? '',
+  );
+  void database.close();
+  return keys.sort();
+}
+
+describe('what a process has put into the store', () => {
+  it('is there, and nothing that it took out, whoever opens the same data meanwhile', async () => {
+    const { intact, count, stderr } = await writeWhileOthersOpen('store');
+    expect(stderr).toBe('ready\n');
+    expect(intact).toBe(true);
+    expect(count).toBeGreaterThan(10);
+  });
+
+  // When this fails, LMDB has been mended: stores/lmdb/gate.ts may go.
+  it('negative twin: LMDB itself takes transactions back when another process opens the file', async () => {
+    let intact = true;
+    for (let rounds = 0; intact && rounds < 10; rounds += 1) {
+      rmSync(folder, { recursive: true });
+      folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-openings-'));
+      intact = (await writeWhileOthersOpen('plain')).intact;
+    }
+    expect(intact).toBe(false);
+  });
+});
