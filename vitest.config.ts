@@ -6,6 +6,8 @@ export default defineConfig({
     reporters: process.env.CI ? ['default', ['json', { outputFile: '.cache/vitest.json' }]] : ['default'],
     coverage: { include: ['src/**', 'notifiers/**', 'stores/**', 'http/**', 'queues/**'] },
     env: { METADATA_SERVER_DETECTION: 'none' },
+    // What is waited for comes at once, but for a machine that is busy with something else.
+    expect: { poll: { timeout: 15_000 } },
     projects: [
       {
         extends: true,

@@ -32,7 +32,9 @@ beforeEach(async () => {
   farEnd = await startFarEnd((response) => void response.writeHead(status).end());
   env = {
     SHUTDOWN_STORE: `lmdb:${join(folder, 'jobs')}`,
-    SHUTDOWN_BUDGET_MS: '1000',
+    // Nearly all of it for the reports: a busy machine needs it.
+    SHUTDOWN_BUDGET_MS: '4000',
+    SHUTDOWN_RESERVE_MS: '3000',
     SHUTDOWN_WEBHOOK_URL: farEnd.origin,
   };
 });
@@ -165,8 +167,6 @@ describe('reports that nobody took before the deadline', () => {
 });
 
 describe('an event loop that is blocked during the shutdown', () => {
-  beforeEach(() => Object.assign(env, { SHUTDOWN_BUDGET_MS: '4000', SHUTDOWN_RESERVE_MS: '2500' }));
-
   it('a thread delivers, and the store hears of it: the next start reports nothing again', async () => {
     const child = await ready(['20', 'blocks']);
     child.kill('SIGTERM');
@@ -334,8 +334,6 @@ describe('a disk that cannot be written', () => {
 
   it('full: the service goes on degraded, says so loudly and in its readiness, and reports its jobs at the end', async () => {
     env.PAYLOAD_BYTES = '10000';
-    // Three megabytes take their time on a busy machine.
-    Object.assign(env, { SHUTDOWN_BUDGET_MS: '6000', SHUTDOWN_RESERVE_MS: '5000' });
     const child = await ready(['300', 'serves', 'at once'], mounted('size=2m'));
     await child.line('the job store lmdb failed: ENOSPC');
     expect(await readiness(child)).toEqual([200, expect.stringMatching(/^ok, degraded/)]);
