@@ -18,23 +18,26 @@ describe('the store suite', () => {
     expect(ids.filter((id) => !without.includes(id))).toEqual(['S12', 'S13', 'S16']);
   });
 
-  it('lets an honest store pass', async () => {
-    expect(await casesFailedBy(plainHarness())).toEqual([]);
+  it('lets an honest store pass, also when all cases share one place', async () => {
+    const harness = plainHarness();
+    expect(await casesFailedBy(() => harness)).toEqual([]);
   });
 
+  // A place of its own for each case: what a saboteur leaves behind must not slow the others down.
   it.each(ids)(
     '%s alone catches its saboteur',
     async (id) => {
-      expect(await casesFailedBy(plainHarness(storeSaboteurs[id]?.()))).toEqual([id]);
+      expect(await casesFailedBy(() => plainHarness(storeSaboteurs[id]?.()))).toEqual([id]);
     },
-    30_000,
+    60_000,
   );
 });
 
-async function casesFailedBy(harness: StoreHarness): Promise<string[]> {
+async function casesFailedBy(makeHarness: () => StoreHarness): Promise<string[]> {
   const failed: string[] = [];
-  for (const { id, run } of storeConformance(harness)) {
-    await run().catch((error: Error) => {
+  for (const { id } of storeConformance(makeHarness())) {
+    const one = storeConformance(makeHarness()).find((other) => other.id === id);
+    await one?.run().catch((error: Error) => {
       expect(error.message).not.toBe('');
       failed.push(id);
     });
