@@ -41,6 +41,8 @@ const MOST_WAIT_MS = 100;
 const MOST_WRITING_MS = 1000;
 /** How long the main thread may take to say its last words: longer than any pause it allows a full pipe. */
 const MOST_LISTENING_MS = 2000;
+/** How long it may take to leave after its last words. */
+const LEAVING_MS = 100;
 const LINE_FEED = 10;
 /** So long after its last round the event loop is certainly blocked. */
 const BLOCKED_MS = 250;
@@ -182,6 +184,8 @@ function end(): void {
   const before = Atomics.compareExchange(word, WORD.floor, FLOOR.nobody, FLOOR.thread);
   if (before === FLOOR.nobody) speakLast();
   else if (before === FLOOR.main) Atomics.wait(word, WORD.floor, FLOOR.main, MOST_LISTENING_MS);
+  // Everything is said, and the main thread on its way out: its exit code tells more than a kill.
+  else if (!pause(LEAVING_MS)) return;
   kill();
 }
 
