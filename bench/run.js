@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { printResults } from './results.js';
 import { readWhole } from './values.js';
 
-const NAMES = ['begin-complete', 'delivery', 'import', 'exit'];
+const NAMES = ['begin-complete', 'delivery', 'import', 'exit', 'memory'];
 const MOST_ROUNDS = 200;
 const HELP = `node bench/run.js [name…] [--rounds N] [--json] [--help]
 

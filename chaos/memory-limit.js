@@ -13,16 +13,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** @typedef {{ command: readonly string[], release: () => Promise<void> }} LimitedCommand */
 
-const LIMIT_BYTES = 192 * 2 ** 20;
+const DEFAULT_LIMIT_BYTES = 192 * 2 ** 20;
 /** Private memory that may be written to, of which a process that has just started wants about half. */
 const DATA_KIBIBYTES = 500_000;
 const ROOT = '/sys/fs/cgroup';
 let groups = 0;
 
-/** The first that can be had here: a control group as containers have it, else a limit of the shell. @returns {MemoryLimit} */
-export function findMemoryLimit() {
+/** The first that can be had here: a control group as containers have it, else a limit of the shell, which is always the same. @returns {MemoryLimit} */
+export function findMemoryLimit(limitBytes = DEFAULT_LIMIT_BYTES) {
   return (
-    groupLimit('cgroup v1', ['memory.limit_in_bytes']) ?? groupLimit('cgroup v2', ['memory.max']) ?? rlimit
+    groupLimit('cgroup v1', 'memory.limit_in_bytes', limitBytes) ??
+    groupLimit('cgroup v2', 'memory.max', limitBytes) ??
+    rlimit
   );
 }
 
@@ -36,12 +38,12 @@ const rlimit = {
   }),
 };
 
-/** @param {string} name @param {readonly string[]} files @returns {MemoryLimit | undefined} */
-function groupLimit(name, [file = '']) {
+/** @param {string} name @param {string} file @param {number} limitBytes @returns {MemoryLimit | undefined} */
+function groupLimit(name, file, limitBytes) {
   const parent = parentGroup(name);
   if (parent === undefined) return undefined;
   try {
-    removeGroup(makeGroup(parent, file));
+    removeGroup(makeGroup(parent, file, limitBytes));
   } catch {
     return undefined;
   }
@@ -49,7 +51,7 @@ function groupLimit(name, [file = '']) {
     name,
     endings: ['SIGKILL'],
     around(command) {
-      const group = makeGroup(parent, file);
+      const group = makeGroup(parent, file, limitBytes);
       const join = 'echo 0 > "$0/cgroup.procs" && exec "$@"';
       return { command: ['/bin/sh', '-c', join, group, ...command], release: () => release(group) };
     },
@@ -64,14 +66,14 @@ function parentGroup(name) {
   return line && join(root, line.slice(line.indexOf(controller) + controller.length));
 }
 
-/** @param {string} parent @param {string} file */
-function makeGroup(parent, file) {
+/** @param {string} parent @param {string} file @param {number} limitBytes */
+function makeGroup(parent, file, limitBytes) {
   groups += 1;
   const group = join(parent, `chaos-${process.pid}-${groups}`);
   mkdirSync(group);
   try {
     // Opened, not made: in a folder that is no control group there is none.
-    writeFileSync(join(group, file), String(LIMIT_BYTES), { flag: 'r+' });
+    writeFileSync(join(group, file), String(limitBytes), { flag: 'r+' });
   } catch (error) {
     removeGroup(group);
     throw error;

@@ -1,5 +1,8 @@
 import type { Clock } from './clock.js';
 
+/** What handing reports over is taken to need, in milliseconds, where memory runs out before the time does. */
+export const SPEAK_MS = 500;
+
 /** How the budget of a run is shared out; all in milliseconds. */
 export interface BudgetShares {
   /** From the trigger to the exit. */

@@ -127,6 +127,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     return this.#trigger(reason);
   }
 
+  /** @internal Memory runs out in so many milliseconds. */
+  press(leftMs: number): void {
+    this.#run?.press(leftMs);
+  }
+
   /** @internal Called before code of the application is run during a shutdown by anything but its handlers. */
   enforceDeadline(): void {
     this.#run?.enforceDeadline();
@@ -142,6 +147,9 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       openJobs: () => this.#registry.size,
       stopping: () => this.#state !== 'running',
       hurry: () => this.#hurry(),
+      press: (leftMs) => this.press(leftMs),
+      textBytes: () => this.#reporter.estimateBytes(this.#registry),
+      warn: (line) => this.#log.warn(line),
       force: (code) => this.#force(code),
       ignored: (signal, why) => this.#log.info(`${signal} ignored: ${why}`),
     });

@@ -22,8 +22,8 @@ export interface PhaseRun {
 /** Handlers of equal priority while they run together. */
 export interface Group {
   readonly reports: Promise<readonly HandlerReport[]>;
-  /** Ends their time now; those that have not settled become `skipped`. */
-  cut(): void;
+  /** Ends the time of those that can be left out, or of all; those that have not settled become `skipped`. */
+  cut(which: 'dispensable' | 'all'): void;
 }
 
 const CUT = Symbol('cut short by a quick shutdown');
@@ -39,8 +39,9 @@ export function startGroup(group: readonly Subscriber[], shareMs: number, run: P
   );
   return {
     reports,
-    cut: () => {
-      for (const [index, share] of shares.entries()) if (!group[index]?.essential) share.end(CUT);
+    cut: (which) => {
+      for (const [index, share] of shares.entries())
+        if (which === 'all' || !group[index]?.essential) share.end(CUT);
     },
   };
 }

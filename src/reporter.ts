@@ -1,7 +1,8 @@
 import { sleep } from './clock.js';
 import type { ShutdownConfig } from './config.js';
 import type { DeliveryPlan, DeliveryResult, EnvelopeList } from './delivery.js';
-import { completeEnvelope, type Envelope, type EnvelopeFacts, EnvelopeWriter } from './envelope.js';
+import { completeEnvelope, type Envelope, EnvelopeWriter } from './envelope.js';
+import { EnvelopesOnDemand, type FactsOf } from './envelopes-on-demand.js';
 import { messageOf } from './errors.js';
 import type { JobDelivery } from './events.js';
 import type { JobHandle } from './jobs/job-handle.js';
@@ -36,6 +37,9 @@ export interface ReportOccasion {
   /** Somebody else delivers what has no outcome when this aborts. */
   readonly overtaken?: AbortSignal;
 }
+
+/** So many reports tell how large all of them are. */
+const SAMPLE_SIZE = 32;
 
 /** Turns unfinished jobs into envelopes and sees them off: notifiers first, stderr as the last resort. */
 export class Reporter {
@@ -167,6 +171,15 @@ export class Reporter {
     for (const job of jobs) yield [job, this.#writer.text(job, factsOf(job))];
   }
 
+  /** About how many bytes the reports of these jobs are, by a sample of them. */
+  estimateBytes(jobs: Iterable<JobHandle> & { readonly size: number }): number {
+    const every = Math.max(1, Math.floor(jobs.size / SAMPLE_SIZE));
+    const sample = [...jobs].filter((_, index) => index % every === 0);
+    const lengths = [...this.lines(sample, 'memory')].map(([, line]) => line.length);
+    const sum = lengths.reduce((total, length) => total + length, 0);
+    return sample.length === 0 ? 0 : (sum / sample.length) * jobs.size;
+  }
+
   /** One line a job on stderr, at once. */
   speakLast(jobs: Iterable<JobHandle>, reason: string): void {
     const { process: host, logger } = this.#host.config;
@@ -215,42 +228,6 @@ interface DeliveryLimits {
   readonly signal: AbortSignal;
   /** Whether what has no outcome yet is somebody else's business now. */
   readonly left?: () => boolean;
-}
-
-type FactsOf = (job: JobHandle) => EnvelopeFacts;
-
-/**
- * Writes each envelope when its batch is put together, and keeps it until its outcome is known. Writing a hundred
- * thousand ahead would block the event loop for a third of the reserve.
- */
-class EnvelopesOnDemand implements EnvelopeList {
-  readonly length: number;
-  readonly #jobs: readonly JobHandle[];
-  readonly #writer: EnvelopeWriter;
-  readonly #factsOf: FactsOf;
-  readonly #written: (Envelope | undefined)[];
-
-  constructor(jobs: readonly JobHandle[], writer: EnvelopeWriter, factsOf: FactsOf) {
-    this.length = jobs.length;
-    this.#jobs = jobs;
-    this.#writer = writer;
-    this.#factsOf = factsOf;
-    this.#written = new Array(jobs.length);
-  }
-
-  at(index: number): Envelope {
-    let envelope = this.#written[index];
-    if (envelope === undefined) {
-      const job = this.#jobs[index] as JobHandle;
-      envelope = this.#writer.write(job, this.#factsOf(job));
-      this.#written[index] = envelope;
-    }
-    return envelope;
-  }
-
-  drop(index: number): void {
-    this.#written[index] = undefined;
-  }
 }
 
 interface Loaded {

@@ -1,4 +1,4 @@
-import { type Budget, startBudget } from './budget.js';
+import { type Budget, SPEAK_MS, startBudget } from './budget.js';
 import { sleep, systemClock } from './clock.js';
 import type { ShutdownConfig } from './config.js';
 import { DeadlineGuard } from './deadline-guard.js';
@@ -52,6 +52,8 @@ export class ShutdownRun {
   readonly #handlers: HandlerReport[] = [];
   readonly #phases: PhaseReport[] = [];
   #quick: boolean;
+  /** Interrupted jobs have no time to clean up. */
+  #graceless = false;
   #group: Group | undefined;
   #failed = false;
   #incomplete = 0;
@@ -72,6 +74,7 @@ export class ShutdownRun {
     this.#steps = builtInSteps({
       ...parts,
       quick: () => this.#quick,
+      interruptGraceMs: () => (this.#graceless ? 0 : parts.config.interruptGraceMs),
       deliver: (jobs, occasion) => deliverBeside(this.#guard.watchdog, parts.reporter, jobs, occasion),
       sealed: (jobs) => {
         this.#incomplete = jobs;
@@ -121,7 +124,20 @@ export class ShutdownRun {
   /** Leaves out what is left before the interruption of open jobs. */
   hurry(): void {
     this.#quick = true;
-    if (this.cursor > PHASE_PRIORITY.deliver) this.#group?.cut();
+    if (this.cursor > PHASE_PRIORITY.deliver) this.#group?.cut('dispensable');
+  }
+
+  /** Memory runs out in so many milliseconds: what comes before the reports is left out as far as it must be. */
+  press(leftMs: number): void {
+    if (this.cursor <= PHASE_PRIORITY.deliver) return;
+    const isTight = leftMs < SPEAK_MS;
+    if (leftMs >= this.#parts.config.interruptGraceMs + SPEAK_MS || (this.#graceless && isTight)) return;
+    if (!this.#quick)
+      this.#parts.log.warn(`memory runs out in ${Math.round(leftMs)} ms: the drain is cut short`);
+    this.hurry();
+    if (!isTight) return;
+    this.#graceless = true;
+    this.#group?.cut('all');
   }
 
   jobBegun(job: JobHandle): void {

@@ -20,6 +20,8 @@ export interface StepParts {
   ) => Promise<readonly NotifierReport[]>;
   /** Nothing is waited for that might still finish by itself. */
   quick(): boolean;
+  /** How long jobs have from their interruption to the snapshot. */
+  interruptGraceMs(): number;
   /** The snapshot was taken, with so many jobs in it. */
   sealed(jobs: number): void;
   /** One job of the snapshot has its outcome. */
@@ -61,13 +63,13 @@ function step(name: string, priority: number, reserveMs: number, handler: Shutdo
   };
 }
 
-function interruptJobs({ config, registry, quick }: StepParts): ShutdownHandler {
+function interruptJobs({ config, registry, quick, interruptGraceMs }: StepParts): ShutdownHandler {
   return async ({ reason, signal, remainingMs }) => {
     // The drain may have ended early, while a job was begun late: what is left of it is still theirs.
-    if (!quick()) await idleWithin(config, registry, remainingMs() - config.interruptGraceMs, signal);
+    if (!quick()) await idleWithin(config, registry, remainingMs() - interruptGraceMs(), signal);
     if (registry.size === 0) return;
     registry.interruptAll(interruptFor(reason));
-    await idleWithin(config, registry, config.interruptGraceMs, signal);
+    await idleWithin(config, registry, interruptGraceMs(), signal);
   };
 }
 

@@ -1,15 +1,16 @@
 import { parseMemoryLimit } from '../config/values.js';
 import { DEFAULTS, type ShutdownConfig } from '../config.js';
-import type { ShutdownReason } from '../reason.js';
 import { listenForFatalErrors } from './fatal-errors.js';
 import { listenForIdle } from './idle.js';
 import { listenForIpc } from './ipc.js';
+import type { MemoryActions } from './memory.js';
 import { listenForSignals, type SignalActions } from './signals.js';
 
 /** What triggers do to their bus. */
-export interface TriggerActions extends Omit<SignalActions, 'begin'> {
-  trigger(reason: ShutdownReason): void;
+export interface TriggerActions extends Omit<SignalActions, 'begin'>, MemoryActions {
   openJobs(): number;
+  /** About how many bytes the reports of all open jobs are. */
+  textBytes(): number;
 }
 
 /** Installs everything that can start a shutdown. Returns its undo. */
@@ -21,24 +22,28 @@ export function installTriggers(config: ShutdownConfig, actions: TriggerActions)
     listenForIdle(host, actions.openJobs, trigger),
     listenForIpc(host, trigger),
     ...(fatalErrors ? [listenForFatalErrors(host, trigger)] : []),
-    ...(config.memory ? [installMemoryWatch(config, trigger)] : []),
+    ...(config.memory ? [installMemoryWatch(config, actions)] : []),
   ];
   return () => {
     for (const uninstall of undo) uninstall();
   };
 }
 
+const DEFAULT_LIMIT = parseMemoryLimit(DEFAULTS.memoryLimit) as { share: number };
+
 /** Loaded only where it is asked for. */
-function installMemoryWatch(config: ShutdownConfig, trigger: (reason: ShutdownReason) => void): () => void {
+function installMemoryWatch(config: ShutdownConfig, actions: TriggerActions): () => void {
   const { limit = DEFAULTS.memoryLimit, intervalMs = DEFAULTS.memoryIntervalMs } = config.memory || {};
-  const parsed = parseMemoryLimit(limit) ?? { share: 1 };
-  const [share, ownLimit] = 'share' in parsed ? [parsed.share, undefined] : [1, parsed.bytes];
+  const asked = { ...DEFAULT_LIMIT, ...parseMemoryLimit(limit) };
   let uninstall: (() => void) | undefined;
   let wanted = true;
-  void import('./memory.js').then(({ readMemory, watchMemory }) => {
+  void import('./memory.js').then(({ memoryGauges, watchMemory }) => {
     if (!wanted) return;
-    const watch = { clock: config.clock, intervalMs, share, read: () => readMemory(ownLimit) };
-    uninstall = watchMemory(watch, trigger);
+    const gauges = memoryGauges(asked);
+    uninstall = watchMemory(
+      { clock: config.clock, intervalMs, gauges, textBytes: () => actions.textBytes() },
+      actions,
+    );
   });
   return () => {
     wanted = false;

@@ -25,6 +25,8 @@ export interface Child {
 interface ChildOptions {
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** Of Node itself. */
+  readonly flags?: readonly string[];
   /** Runs the command through something else: `['unshare', '--pid', …]`. */
   readonly through?: readonly string[];
   readonly ipc?: boolean;
@@ -45,8 +47,9 @@ function plainEnvironment(): NodeJS.ProcessEnv {
 
 /** Starts `test/process/fixtures/<fixture>` with this Node. Ended with the test process at the latest. */
 export function start(fixture: string, options: ChildOptions = {}): Child {
-  const { args = [], env = {}, through = [], ipc = false, ownStdout = false } = options;
-  const command = [...through, process.execPath, fileURLToPath(new URL(fixture, FIXTURES)), ...args];
+  const { args = [], env = {}, flags = [], through = [], ipc = false, ownStdout = false } = options;
+  const program = fileURLToPath(new URL(fixture, FIXTURES));
+  const command = [...through, process.execPath, ...flags, program, ...args];
   const child = spawn(command[0] as string, command.slice(1), {
     env: { ...plainEnvironment(), ...env },
     stdio: ['pipe', 'pipe', 'pipe', ...(ipc ? (['ipc'] as const) : [])],

@@ -27,13 +27,6 @@ describe('whatever ends the process', () => {
     expect(code).toBe(1);
   });
 
-  it('A01: eating memory past the limit begins the shutdown with reason memory, and the job is reported', async () => {
-    const { code, stdout, stderr } = await start('memory.js').ended;
-    expect(envelopesIn(stdout)).toMatchObject([{ subject: 'r1', data: { reason: 'memory' } }]);
-    expect(stderr).toMatch(/stopping: memory: \d+ of \d+ bytes in use/);
-    expect(code).toBe(0);
-  });
-
   it('A27: with every notifier dead the job ends on stderr, one line, and the exit code says so', async () => {
     const { code, stdout, stderr } = await startAndKill('open-job.js', 'SIGTERM', {
       env: { ...env, SHUTDOWN_WEBHOOK_URL: 'http://127.0.0.1:9/' },
