@@ -238,7 +238,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
 
   /** Whoever is still open goes to stderr, once. */
   #speakLast(reason: string): void {
-    if (this.#simulated || this.#registry.size === 0) return;
+    if (this.#simulated) return;
     if (this.#run) this.#run.speakLast(() => this.#sayOpenJobs(reason));
     else this.#sayOpenJobs(reason);
   }

@@ -50,7 +50,10 @@ async function deliverRest(
   const rest = voiced.length === 0 ? jobs : jobs.filter((job) => !watchdog.hasVoiced(job));
   const [result] = await Promise.all([
     reporter.report(rest, occasion),
-    reporter.credit(voiced, occasion, whoTook(spoken)),
+    reporter.credit(voiced, occasion, {
+      notifiers: whoTook(spoken),
+      isTruncated: (job) => watchdog.hasVoicedPart(job),
+    }),
   ]);
   const left = rest.filter((_, index) => result.outcomes[index] === 'expired');
   const own = occasion.overtaken?.aborted

@@ -154,11 +154,11 @@ export class Reporter {
   credit(
     jobs: readonly JobHandle[],
     { reason, tally }: ReportOccasion,
-    notifiers: JobDelivery['notifiers'],
+    { notifiers, isTruncated }: Credit,
   ): void {
     const factsOf = this.#factsAsOfNow(reason);
     for (const job of jobs) {
-      this.#host.accepted(job, false);
+      this.#host.accepted(job, isTruncated(job));
       tally?.('delivered');
       const envelope = () => completeEnvelope(this.#writer.write(job, factsOf(job)));
       this.#host.delivered(() => ({ envelope: envelope(), outcome: 'delivered', notifiers }));
@@ -221,6 +221,13 @@ export class Reporter {
     this.#loaded ??= loadDelivery(this.#host.config);
     return this.#loaded;
   }
+}
+
+/** What somebody else did. */
+export interface Credit {
+  readonly notifiers: JobDelivery['notifiers'];
+  /** Whether this job's payload did not go with its report. */
+  readonly isTruncated: (job: JobHandle) => boolean;
 }
 
 interface DeliveryLimits {

@@ -26,6 +26,8 @@ export const WORD = {
   doubt: 7,
   /** Changes as long as the voice lives and has the turn. */
   voiceBeat: 8,
+  /** 1 from the deadline on, or when it was disarmed before. */
+  due: 9,
 } as const;
 
 /** Who delivers. Changed by `Atomics.compareExchange`, so that two never begin together. */
@@ -42,6 +44,8 @@ export const FLAG = {
   voiced: 2,
   /** In a durable store: it needs no line, but the voice delivers it all the same. */
   kept: 4,
+  /** Delivered by the voice, without its payload. */
+  parted: 8,
 } as const;
 
 /** What the watchdog thread is given to work with. Times are those of {@link monotonicMs}. */
@@ -56,6 +60,8 @@ export interface WatchdogData {
   readonly prefix: string;
   /** `undefined`: the notifiers are objects of the main thread and cannot be used from another one. */
   readonly voice: VoicePlan | undefined;
+  /** One number: how many watchdogs of this process have not come to their deadline yet. */
+  readonly undue: SharedArrayBuffer;
 }
 
 /** When the thread delivers in place of a blocked main thread, and how. Holds secrets. */

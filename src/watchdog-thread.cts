@@ -29,10 +29,11 @@ const WORD: typeof memory.WORD = {
   floor: 6,
   doubt: 7,
   voiceBeat: 8,
+  due: 9,
 };
 const TURN: typeof memory.TURN = { nobody: 0, main: 1, voice: 2, over: 3 };
 const FLOOR: typeof memory.FLOOR = { nobody: 0, main: 1, thread: 2, over: 3 };
-const FLAG: typeof memory.FLAG = { settled: 1, voiced: 2, kept: 4 };
+const FLAG: typeof memory.FLAG = { settled: 1, voiced: 2, kept: 4, parted: 8 };
 /** Flags of a job that needs no delivery any more. */
 const REPORTED = FLAG.settled | FLAG.voiced;
 const STDERR = 2;
@@ -50,9 +51,18 @@ const BLOCKED_MS = 250;
 const AHEAD_MS = 1500;
 const LOOK_MS = 10;
 
-const { words, flags, startedAt, dueAt, prefix, voice: plan } = threads.workerData as memory.WatchdogData;
+const {
+  words,
+  flags,
+  startedAt,
+  dueAt,
+  prefix,
+  voice: plan,
+  undue,
+} = threads.workerData as memory.WatchdogData;
 const word = new Int32Array(words);
 const flag = new Uint8Array(flags);
+const others = new Int32Array(undue);
 const inbox = threads.parentPort as Port;
 const pieces: memory.Piece[] = [];
 let handlers: readonly string[] = [];
@@ -69,8 +79,8 @@ while (armed && now() < dueAt) {
   if (plan) look(plan);
   armed = pause(Math.min(LOOK_MS, dueAt - now()));
 }
-if (armed) end();
-else voice?.worker.terminate();
+if (armed && end()) kill();
+voice?.worker.terminate();
 
 /** Whether it is still armed after so long. */
 function pause(ms: number): boolean {
@@ -114,7 +124,6 @@ function startVoice({ env, ...plan }: memory.VoicePlan): Voice {
     env,
     execArgv: [],
   });
-  worker.on('error', () => {});
   for (const piece of pieces) port.postMessage(piece);
   return { worker, port, called: false, of: 0, because: '', endedAt: undefined };
 }
@@ -179,14 +188,17 @@ function describeBlock(): string {
   return `the event loop was blocked since ${since}${handlers.length > 0 ? `, ${named}` : ''}`;
 }
 
-/** The deadline: whoever has the floor says what is left to say. */
-function end(): void {
+/** The deadline: whoever has the floor says what is left to say. Returns whether nothing else ends the process. */
+function end(): boolean {
   const before = Atomics.compareExchange(word, WORD.floor, FLOOR.nobody, FLOOR.thread);
   if (before === FLOOR.nobody) speakLast();
   else if (before === FLOOR.main) Atomics.wait(word, WORD.floor, FLOOR.main, MOST_LISTENING_MS);
   // Everything is said, and the main thread on its way out: its exit code tells more than a kill.
-  else if (!pause(LEAVING_MS)) return;
-  kill();
+  if (Atomics.load(word, WORD.floor) === FLOOR.over && !pause(LEAVING_MS)) return false;
+  if (Atomics.exchange(word, WORD.due, 1) === 0) Atomics.sub(others, 0, 1);
+  // Another bus has more time, and last words of its own.
+  while (Atomics.load(others, 0) > 0) if (!pause(LOOK_MS)) return false;
+  return true;
 }
 
 function speakLast(): void {

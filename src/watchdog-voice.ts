@@ -14,6 +14,7 @@ import { loadStore } from './store-loader.js';
 import {
   type Call,
   FLAG,
+  FLOOR,
   monotonicMs,
   type Piece,
   type Spoken,
@@ -80,7 +81,7 @@ async function speak({ turn, beat }: Call): Promise<Spoken> {
     signal: takenBack.signal,
     onOutcome: ({ index, outcome }) => {
       if (outcome !== 'delivered') return;
-      markVoiced(open[index] as number);
+      markVoiced(open[index] as number, truncated.has(index));
       marks?.add(envelopes.at(index).id, truncated.has(index));
     },
     onTruncated: (index) => void truncated.add(index),
@@ -107,13 +108,14 @@ function createMarks(): DeliveryMarks | undefined {
   return new DeliveryMarks({ store, try: (work) => work().catch(failed) });
 }
 
-function markVoiced(index: number): void {
-  if (index < flag.length) Atomics.or(flag, index, FLAG.voiced);
+function markVoiced(index: number, isParted: boolean): void {
+  if (index < flag.length) Atomics.or(flag, index, isParted ? FLAG.voiced | FLAG.parted : FLAG.voiced);
   Atomics.add(word, WORD.voiced, 1);
 }
 
-/** One line on stderr, or none when its pipe is full. */
+/** One line on stderr; none when its pipe is full, or somebody says last words there. */
 function say(text: string): void {
+  if (Atomics.load(word, WORD.floor) !== FLOOR.nobody) return;
   try {
     writeSync(STDERR, `${prefix}${text.replace(/\s*\n\s*/g, ' ')}\n`);
   } catch {

@@ -27,6 +27,16 @@ const RELAY_MS = 250;
 /** The thread has the floor: it ends the process in less than this, in milliseconds. */
 const THREAD_SPEAKS_MS = 5000;
 
+// Shared by all copies of this package in one process: a bus with less time must not end one with more.
+const UNDUE = Symbol.for('shutdown-bus.undue-watchdogs');
+
+/** How many watchdogs of this process have not come to their deadline yet, in shared memory. */
+function undueWatchdogs(): SharedArrayBuffer {
+  const shared = globalThis as { [UNDUE]?: SharedArrayBuffer };
+  shared[UNDUE] ??= new SharedArrayBuffer(4);
+  return shared[UNDUE];
+}
+
 /** A job whose last words the thread has, and under which number. */
 export interface Held {
   heldAs: number | undefined;
@@ -58,6 +68,7 @@ export class Watchdog {
   readonly #worker: Worker;
   readonly #words: Int32Array;
   readonly #flags: Uint8Array;
+  readonly #undue: Int32Array;
   readonly #startedAt = monotonicMs();
   readonly #beating: NodeJS.Timeout;
   readonly #overtaken = new AbortController();
@@ -74,7 +85,10 @@ export class Watchdog {
       dueAt: this.#startedAt + remainingMs + GRACE_MS,
       prefix,
       voice,
+      undue: undueWatchdogs(),
     };
+    this.#undue = new Int32Array(data.undue);
+    Atomics.add(this.#undue, 0, 1);
     this.#words = new Int32Array(data.words);
     this.#flags = new Uint8Array(data.flags);
     this.#worker = new Worker(new URL('./watchdog-thread.cjs', import.meta.url), {
@@ -84,7 +98,10 @@ export class Watchdog {
       execArgv: [],
     });
     this.#worker.on('error', failed);
-    this.#worker.on('exit', () => this.#ended.abort());
+    this.#worker.on('exit', () => {
+      this.#ended.abort();
+      this.#leaveUndue();
+    });
     this.#worker.on('message', (spoken: SpokenFor) => {
       this.#spoken = spoken;
       this.#ended.abort();
@@ -136,6 +153,11 @@ export class Watchdog {
   /** The thread delivered this job's report. */
   hasVoiced({ heldAs }: Held): boolean {
     return heldAs !== undefined && ((this.#flags[heldAs] ?? 0) & FLAG.voiced) !== 0;
+  }
+
+  /** It was delivered without its payload. */
+  hasVoicedPart({ heldAs }: Held): boolean {
+    return heldAs !== undefined && ((this.#flags[heldAs] ?? 0) & FLAG.parted) !== 0;
   }
 
   /** The main thread gets on. */
@@ -201,8 +223,14 @@ export class Watchdog {
   /** The shutdown ended by itself. */
   disarm(): void {
     clearInterval(this.#beating);
+    this.#leaveUndue();
     Atomics.store(this.#words, WORD.state, 1);
     Atomics.notify(this.#words, WORD.state);
+  }
+
+  /** The other watchdogs need not wait for this one. */
+  #leaveUndue(): void {
+    if (Atomics.exchange(this.#words, WORD.due, 1) === 0) Atomics.sub(this.#undue, 0, 1);
   }
 
   #post(message: ToThread): void {
@@ -212,6 +240,7 @@ export class Watchdog {
   #comeRound(): void {
     this.beat();
     Atomics.store(this.#words, WORD.beatAt, Math.round(monotonicMs() - this.#startedAt));
-    if (this.#delivering && this.speaking) this.#overtaken.abort();
+    // The thread has it, or has had it and is done.
+    if (this.#delivering && Atomics.load(this.#words, WORD.turn) !== TURN.main) this.#overtaken.abort();
   }
 }

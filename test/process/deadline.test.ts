@@ -69,6 +69,18 @@ describe('the deadline holds', () => {
     expect(pages).toEqual(Array.from({ length: jobs }, (_, index) => index + 1));
   });
 
+  it('its last words said, the process leaves by itself with its own code, also when an exit listener holds it up a little', async () => {
+    const { code, signal, stderr } = await startAndKill('leaves-late.js', 'SIGTERM', { args: ['80'], env });
+    expect([code, signal]).toEqual([1, null]);
+    expect(stderr).not.toContain('the event loop was still blocked');
+  });
+
+  it('negative twin: held up for good it is ended all the same', async () => {
+    const { signal, afterKillMs } = await startAndKill('leaves-late.js', 'SIGTERM', { args: ['60000'], env });
+    expect(signal).toBe('SIGKILL');
+    expect(afterKillMs).toBeLessThan(LATE_MS + 150);
+  });
+
   it('negative twin: without the watchdog the blocked process is still there long after its budget', async () => {
     const { afterKillMs } = await startAndKill('blocks-without-watchdog.js', 'SIGTERM', { env });
     expect(afterKillMs).toBeGreaterThan(LATE_MS + 500);

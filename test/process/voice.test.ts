@@ -2,7 +2,9 @@ import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs
 import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { TURN, WORD } from '../../src/watchdog-memory.js';
 import { type HttpFarEnd, startFarEnd } from '../far-ends/http-server.js';
 import { deadPort, startSilentServer } from '../far-ends/silent-server.js';
 import { type Child, type Ending, envelopesIn, start, startAndKill } from './child.js';
@@ -16,6 +18,8 @@ const RESERVE_MS = 2400;
 const REPORTED_BY_MS = BUDGET_MS - 400;
 /** deadline.test.ts asserts how punctual it is. */
 const LATE_MS = BUDGET_MS + 1000;
+/** The later deadline of two buses. */
+const LATER_MS = 5000;
 const closers: (() => unknown)[] = [];
 
 afterEach(async () => {
@@ -329,30 +333,45 @@ describe('an event loop that is free again', () => {
     expectOwnEnd(ending, 1200);
   });
 
-  it('blocked in the middle of its own delivery: the thread delivers the rest, and each job counts once', async () => {
-    const held: ServerResponse[] = [];
-    let child: Child | undefined;
-    const { taken, farEnd, env } = await receiver((response, position) => {
-      if (position > 2) {
-        response.writeHead(204).end();
-        return;
-      }
-      held.push(response);
-      // Both of its calls are under way when the event loop stops.
-      if (position === 2) child?.process.send('block');
-    });
-    child = await begin({ jobs: 600, phase: 'deliver', after: 'message' }, env);
-    await until(() => taken.length === 600);
-    free(child);
-    const ending = await child.ended;
-    expect(held.length).toBe(2);
-    // On a busy machine an attempt may be made twice.
-    expect(farEnd.requests.length).toBeGreaterThanOrEqual(4);
-    expect(sorted([...new Set(taken)])).toEqual(all(600));
-    expect(ending.stderr).toMatch(
-      /the watchdog thread delivered 600 of 600 open jobs, because .*, while handler "blocker" \(.*\) ran/,
-    );
-    expectOwnEnd(ending, 600);
+  // While the thread's last answer is on its way, and when the thread has been done for a while.
+  it.each([0, 300])(
+    'blocked in the middle of its own delivery, free %i ms after the thread had it all: each job goes out once',
+    async (laterMs) => {
+      const held: ServerResponse[] = [];
+      let child: Child | undefined;
+      const { taken, farEnd, env } = await receiver((response, position) => {
+        if (position > 2) {
+          response.writeHead(204).end();
+          return;
+        }
+        held.push(response);
+        // Both of its calls are under way when the event loop stops.
+        if (position === 2) child?.process.send('block');
+      });
+      child = await begin({ jobs: 600, phase: 'deliver', after: 'message' }, env);
+      await until(() => taken.length === 600);
+      await sleep(laterMs);
+      free(child);
+      const ending = await child.ended;
+      expect([held.length, farEnd.requests.length]).toEqual([2, 4]);
+      expect(sorted(taken)).toEqual(all(600));
+      expect(ending.stderr).toMatch(
+        /the watchdog thread delivered 600 of 600 open jobs, because .*, while handler "blocker" \(.*\) ran/,
+      );
+      expectOwnEnd(ending, 600);
+    },
+  );
+});
+
+describe('two buses in one process', () => {
+  it('the one with less time is blocked for good: the jobs of both are reported before the process ends, each once', async () => {
+    const { taken, env } = await receiver();
+    const ending = await startAndKill('two-buses-blocked.js', 'SIGTERM', { env });
+    expect(sorted(taken)).toEqual(['r1', 'r2']);
+    expect(ending.signal).toBe('SIGKILL');
+    expect(ending.stderr.match(/the watchdog thread delivered 1 of 1 open jobs/g)).toHaveLength(2);
+    expect(ending.afterKillMs).toBeGreaterThan(LATER_MS);
+    expect(ending.afterKillMs).toBeLessThan(LATER_MS + 1000);
   });
 });
 
@@ -369,7 +388,7 @@ describe('a voice that dies or hangs', () => {
       import { workerData } from 'node:worker_threads';
       workerData.port.on('message', (message) => {
         if (!('beat' in message)) return;
-        Atomics.store(new Int32Array(workerData.words), 1, 2);
+        Atomics.store(new Int32Array(workerData.words), ${WORD.turn}, ${TURN.voice});
         process._rawDebug('the voice has the turn');
         ${code}
       });`;
