@@ -76,7 +76,7 @@ export interface JobStore {
   markDelivered(envelopeIds: readonly string[]): Promise<void>;
   /** Claimed, and not reported now. `tried: false` takes the try back. */
   giveBack?(envelopeIds: readonly string[], options: { readonly tried: boolean }): Promise<void>;
-  /** Claimed, and not to be claimed again: kept for a person to look at. */
+  /** Not to be claimed again, whoever began them: kept for a person to look at. Unknown ids are ignored. */
   setAside?(envelopeIds: readonly string[]): Promise<void>;
   /** Lets go: what is still kept is an orphan from here on. Safe to call twice. */
   close(): Promise<void>;

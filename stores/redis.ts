@@ -87,8 +87,7 @@ class RedisStore implements JobStore {
   }
 
   async markDelivered(envelopeIds: readonly string[]): Promise<void> {
-    for (const [instanceId, key] of envelopeIds.map(partsOf))
-      if (instanceId === this.#ownId) this.delete(key);
+    for (const key of this.#ownAmong(envelopeIds)) this.delete(key);
     await this.#open?.claims.settle(envelopeIds, 'delivered');
   }
 
@@ -97,6 +96,7 @@ class RedisStore implements JobStore {
   }
 
   async setAside(envelopeIds: readonly string[]): Promise<void> {
+    for (const key of this.#ownAmong(envelopeIds)) this.#open?.mirror.setAside(key);
     await this.#open?.claims.settle(envelopeIds, 'aside');
   }
 
@@ -107,6 +107,14 @@ class RedisStore implements JobStore {
 
   get #open(): Parts | undefined {
     return this.#closing === undefined ? this.#parts : undefined;
+  }
+
+  /** The keys of our own jobs. */
+  #ownAmong(envelopeIds: readonly string[]): readonly string[] {
+    return envelopeIds
+      .map(partsOf)
+      .filter(([instanceId]) => instanceId === this.#ownId)
+      .map(([, key]) => key);
   }
 
   async #close(): Promise<void> {

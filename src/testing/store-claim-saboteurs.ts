@@ -110,8 +110,24 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
   S15: alone((inner) =>
     around(inner, { claimOrphans: () => claimTogether(inner, ({ tries }) => tries > 2) }),
   ),
-  // Has no place aside.
-  S16: alone((inner) => around(inner, { setAside: async (ids) => inner.giveBack?.(ids, { tried: false }) })),
+  // Has no place aside for what it claimed.
+  S16: alone((inner) => {
+    const claimed = new Set<string>();
+    return around(inner, {
+      async claimOrphans() {
+        const orphans = await inner.claimOrphans();
+        for (const orphan of orphans) claimed.add(idOf(orphan));
+        return orphans;
+      },
+      async setAside(ids) {
+        await inner.giveBack?.(
+          ids.filter((id) => claimed.has(id)),
+          { tried: false },
+        );
+        await inner.setAside?.(ids.filter((id) => !claimed.has(id)));
+      },
+    });
+  }),
   // Takes a checkpoint for the end of a job, when it must hurry.
   S17: alone((inner) => {
     const halfDone = new Set<string>();

@@ -159,6 +159,22 @@ export const conductCases: readonly StoreCase[] = [
       await trial.claim(survivor, [tenant.instanceId], 2);
     },
   },
+  {
+    id: 'S29',
+    title: 'a job of one’s own that was set aside leaves no orphan',
+    needs: 'abandon',
+    uses: 'setAside',
+    run: async (trial) => {
+      const survivor = await trial.tenant();
+      const dead = await trial.abandon(putting(job('too large'), job('open')), {
+        do: 'set aside',
+        key: 'too large',
+      });
+      const found = await trial.claim(survivor, [dead], 1);
+      const more = await trial.claimUntilNews(survivor, [dead]);
+      assert.deepEqual(keysOf([...found, ...more]), ['open'], 'a job that was set aside came back');
+    },
+  },
 ];
 
 /** Everything a store is there for, except its close. */

@@ -102,4 +102,15 @@ export const conductSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
   S28: alone((inner) =>
     around(inner, { open: (owner) => inner.open?.(disguise(owner, { jobs: () => [] })) }),
   ),
+  // Sets aside what it claimed, and nothing else.
+  S29: alone((inner) => {
+    let own = '';
+    return around(inner, {
+      open(owner) {
+        own = owner.instanceId;
+        inner.open?.(owner);
+      },
+      setAside: async (ids) => inner.setAside?.(ids.filter((id) => partsOf(id)[0] !== own)),
+    });
+  }),
 };

@@ -12,6 +12,8 @@ export type StoreStep =
   | { readonly do: 'delete'; readonly key: string }
   /** Every notifier took its own report. */
   | { readonly do: 'deliver'; readonly key: string }
+  /** The same, without its payload. */
+  | { readonly do: 'set aside'; readonly key: string }
   /** What it says of itself from now on. */
   | { readonly do: 'say'; readonly about: string }
   /** Claims orphans of that instance, until it has so many. */
@@ -57,6 +59,7 @@ async function take(tenant: Tenant, step: StoreStep, patienceMs: number): Promis
   else if (step.do === 'checkpoint') tenant.checkpoint(step.key, step.progress);
   else if (step.do === 'delete') tenant.delete(step.key);
   else if (step.do === 'deliver') await tenant.deliver(step.key);
+  else if (step.do === 'set aside') await tenant.setAside(step.key);
   else if (step.do === 'say') tenant.about = step.about;
   else if (step.do === 'claim') await tenant.claim(new Set([step.instanceId]), step.count, patienceMs);
 }
@@ -117,6 +120,11 @@ export class Tenant {
   async deliver(key: string): Promise<void> {
     this.#jobs.delete(key);
     await this.store.markDelivered([envelopeIdOf(this.instanceId, key)]);
+  }
+
+  async setAside(key: string): Promise<void> {
+    this.#jobs.delete(key);
+    await this.store.setAside?.([envelopeIdOf(this.instanceId, key)]);
   }
 
   /** Claims until there are `count` of these instances, or `patienceMs` have passed. Those of others are taken and left out. */

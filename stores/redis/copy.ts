@@ -52,9 +52,9 @@ export class Copy {
     if ((await this.#write('next', epoch, batch, '', manner)) < 0) throw anotherOne();
   }
 
-  /** The new one is whole, and takes the place of the old one. */
-  async end(epoch: string, manner: Manner): Promise<void> {
-    const isEnded = await this.#ask(END_COPY, this.#keys, [epoch, this.#host.leaseMs], manner);
+  /** The new one is whole, and takes the place of the old one, of which only what is to be set aside is kept. */
+  async end(epoch: string, aside: readonly string[], manner: Manner): Promise<void> {
+    const isEnded = await this.#ask(END_COPY, this.#keys, [epoch, this.#host.leaseMs, ...aside], manner);
     if (isEnded !== 1) throw anotherOne();
   }
 
@@ -81,13 +81,13 @@ export class Copy {
   async #write(
     stage: 'epoch' | 'next',
     epoch: string,
-    { records, progress, bare, gone }: Batch,
+    { records, progress, bare, aside, gone }: Batch,
     about: string,
     manner: Manner,
   ): Promise<number> {
-    const counts = [records.length / 2, progress.length / 2, bare.length];
+    const counts = [records.length / 2, progress.length / 2, bare.length, aside.length];
     const head = [epoch, stage, this.#host.leaseMs, about, ...counts];
-    const args = [...head, ...records, ...progress, ...bare, ...gone];
+    const args = [...head, ...records, ...progress, ...bare, ...aside, ...gone];
     return (await this.#ask(WRITE, this.#keys, args, manner)) as number;
   }
 

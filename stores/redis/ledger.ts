@@ -1,5 +1,5 @@
 import type { StoredJob } from '../../src/store.js';
-import { fieldOf } from './keys.js';
+import { fieldOf, keyOf } from './keys.js';
 
 /** A part of what Redis must be told. */
 export interface Batch {
@@ -9,6 +9,8 @@ export interface Batch {
   readonly progress: string[];
   /** Fields whose record was replaced by one without a checkpoint. */
   readonly bare: string[];
+  /** Fields whose record is to be kept, and not to be claimed. */
+  readonly aside: string[];
   /** Fields of jobs that are open no more. */
   readonly gone: string[];
   /** Who waits for it, by key. */
@@ -42,6 +44,8 @@ export class Ledger {
   /** `undefined`: it must go. */
   readonly #progress = new Map<string, string | undefined>();
   readonly #gone = new Set<string>();
+  /** Kept also while apart: the old copy has their records, the new one will not. */
+  readonly #aside = new Set<string>();
   readonly #waiters = new Map<string, Waiter>();
   #apart = true;
 
@@ -52,7 +56,7 @@ export class Ledger {
 
   /** Whether there is another batch. */
   get isDirty(): boolean {
-    return this.#records.size + this.#progress.size + this.#gone.size > 0;
+    return this.#records.size + this.#progress.size + this.#gone.size + this.#aside.size > 0;
   }
 
   /** Whether somebody waits for a job to be safe. */
@@ -78,8 +82,13 @@ export class Ledger {
   delete(key: string): void {
     this.#forget(key);
     if (this.#told.has(key)) this.#gone.add(key);
-    this.#waiters.get(key)?.resolve();
-    this.#waiters.delete(key);
+    this.#release(key);
+  }
+
+  /** Redis keeps its record, and it is open no more. */
+  setAside(key: string): void {
+    if (this.#apart || this.#told.has(key) || this.#records.has(key)) this.#aside.add(key);
+    this.#release(key);
   }
 
   /** The next batch. */
@@ -107,11 +116,26 @@ export class Ledger {
       room -= progress?.length ?? 0;
       this.#tellProgress(batch, key, progress);
     }
+    // What is told of them comes before.
+    for (const key of this.#aside) {
+      if (isFull()) return batch;
+      batch.aside.push(fieldOf(key));
+      this.#aside.delete(key);
+      this.#told.delete(key);
+    }
     return batch;
   }
 
+  /** Those to be set aside that the old copy has and the new one has not. */
+  takeAside(): readonly string[] {
+    const keys = [...this.#aside].filter((key) => !this.#told.has(key));
+    for (const key of keys) this.#aside.delete(key);
+    return keys.map(fieldOf);
+  }
+
   /** Redis did not take it, or nobody knows. */
-  putBack({ waiters }: Batch): void {
+  putBack({ waiters, aside }: Pick<Batch, 'waiters'> & { readonly aside: readonly string[] }): void {
+    for (const field of aside) this.#aside.add(keyOf(field));
     for (const [key, waiter] of waiters) {
       const newer = this.#waiters.get(key);
       if (newer === undefined) this.#waiters.set(key, waiter);
@@ -169,6 +193,12 @@ export class Ledger {
     this.#progress.delete(key);
   }
 
+  /** Nobody needs to wait for it any more. */
+  #release(key: string): void {
+    this.#waiters.get(key)?.resolve();
+    this.#waiters.delete(key);
+  }
+
   #forget(key: string): void {
     this.#records.delete(key);
     this.#progress.delete(key);
@@ -195,11 +225,11 @@ export function acknowledge({ waiters }: Batch): void {
 }
 
 function emptyBatch(): Batch {
-  return { records: [], progress: [], bare: [], gone: [], waiters: new Map() };
+  return { records: [], progress: [], bare: [], aside: [], gone: [], waiters: new Map() };
 }
 
-function jobsIn({ records, progress, bare, gone }: Batch): number {
-  return records.length / 2 + progress.length / 2 + bare.length + gone.length;
+function jobsIn({ records, progress, bare, aside, gone }: Batch): number {
+  return records.length / 2 + progress.length / 2 + bare.length + aside.length + gone.length;
 }
 
 /** Nothing is to be told. */

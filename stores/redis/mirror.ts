@@ -62,6 +62,12 @@ export class Mirror {
     this.#wake();
   }
 
+  /** Redis keeps its record, and gives it to nobody. */
+  setAside(key: string): void {
+    this.#ledger.setAside(key);
+    this.#wake();
+  }
+
   /** Renews the lease. Resolves when that is done, has failed, or takes long. */
   beat(): Promise<void> {
     if (this.#epoch === undefined || !this.#host.line.isUp) return Promise.resolve();
@@ -94,7 +100,9 @@ export class Mirror {
   /** Writes what is to be written, then gives up the lease. Resolves when that is done, or cannot be. */
   async close(): Promise<void> {
     const { owner, line } = this.#host;
-    if (!this.#hadCopy && owner.jobs()[Symbol.iterator]().next().done === true) return;
+    // A first copy that is under way may hold what is open no more.
+    const hasTold = this.#hadCopy || this.#isRunning;
+    if (!hasTold && owner.jobs()[Symbol.iterator]().next().done === true) return;
     await new Promise<void>((resolve) => {
       this.#closing = resolve;
       line.hurry();
@@ -146,13 +154,23 @@ export class Mirror {
       await this.#copy.add(epoch, batch, this.#manner());
       if (round !== this.#round) return;
     }
-    await this.#copy.end(epoch, this.#manner());
+    await this.#endCopy(epoch);
     if (round !== this.#round) return;
     this.#epoch = epoch;
     this.#hadCopy = true;
     this.#ledger.endCopy();
     this.#pulse.beat();
     this.#settleTrouble(startedMs);
+  }
+
+  async #endCopy(epoch: string): Promise<void> {
+    const aside = this.#ledger.takeAside();
+    try {
+      await this.#copy.end(epoch, aside, this.#manner());
+    } catch (error) {
+      this.#ledger.putBack({ waiters: new Map(), aside });
+      throw error;
+    }
   }
 
   async #writeBatch(epoch: string): Promise<void> {

@@ -6,6 +6,14 @@ function onInstance(body: string): string {
   return `local lease, owner, jobs, progress, tries, claim, aside, freshJobs, freshProgress = unpack(KEYS)\n${body}`;
 }
 
+/** Keeps a copy of a job for a person to look at. */
+const KEEP = `
+local function keep(field)
+  local record = redis.call('hget', jobs, field)
+  local kept = { record = record, progress = redis.call('hget', progress, field) or nil }
+  if record then redis.call('hset', aside, field, cjson.encode(kept)) end
+end`;
+
 /** `<instance> <leaseMs>` on the index: it lives that much longer. */
 export const ENLIST = `
 local now = redis.call('time')
@@ -24,10 +32,14 @@ redis.call('hset', owner, 'next', ARGV[1], 'about', ARGV[3])
 redis.call('del', freshJobs, freshProgress)
 return 1`);
 
-/** `<epoch> <leaseMs>`: it is whole, and takes the place of the one before. Whoever had claimed that one has nothing in hand any more. */
-export const END_COPY = onInstance(`
+/**
+ * `<epoch> <leaseMs> <field> …`: it is whole, and takes the place of the one before, of which these jobs are set aside. Whoever had
+ * claimed that one has nothing in hand any more.
+ */
+export const END_COPY = onInstance(`${KEEP}
 if redis.call('hget', owner, 'next') ~= ARGV[1] then return -1 end
 redis.call('set', lease, '1', 'px', ARGV[2])
+for i = 3, #ARGV do keep(ARGV[i]) end
 redis.call('del', jobs, progress, tries, claim)
 if redis.call('exists', freshJobs) == 1 then redis.call('rename', freshJobs, jobs) end
 if redis.call('exists', freshProgress) == 1 then redis.call('rename', freshProgress, progress) end
@@ -36,20 +48,21 @@ redis.call('hdel', owner, 'next')
 return 1`);
 
 /**
- * `<epoch> <"epoch" | "next"> <leaseMs> <about or ""> <records> <checkpoints> <bare>`, then so many pairs of field and record, pairs
- * of field and checkpoint, fields that lose their checkpoint, and for the rest fields that go.
+ * `<epoch> <"epoch" | "next"> <leaseMs> <about or ""> <records> <checkpoints> <bare> <aside>`, then so many pairs of field and record,
+ * pairs of field and checkpoint, fields that lose their checkpoint, fields that are set aside, and for the rest fields that go.
  * @returns how many jobs the copy has, or -1 when it is not that copy, or the lease was over.
  */
-export const WRITE = onInstance(`
+export const WRITE = onInstance(`${KEEP}
 if redis.call('hget', owner, ARGV[2]) ~= ARGV[1] then return -1 end
 if ARGV[2] == 'epoch' and redis.call('exists', lease) == 0 then return -1 end
 if ARGV[2] == 'next' then jobs, progress = freshJobs, freshProgress end
 redis.call('set', lease, '1', 'px', ARGV[3])
 if ARGV[4] ~= '' then redis.call('hset', owner, 'about', ARGV[4]) end
-local at = 8
+local at = 9
 for _ = 1, ARGV[5] do redis.call('hset', jobs, ARGV[at], ARGV[at + 1]) at = at + 2 end
 for _ = 1, ARGV[6] do redis.call('hset', progress, ARGV[at], ARGV[at + 1]) at = at + 2 end
 for _ = 1, ARGV[7] do redis.call('hdel', progress, ARGV[at]) at = at + 1 end
+for i = at, at + ARGV[8] - 1 do keep(ARGV[i]) end
 for i = at, #ARGV do redis.call('hdel', jobs, ARGV[i]) redis.call('hdel', progress, ARGV[i]) end
 return redis.call('hlen', jobs)`);
 
@@ -126,17 +139,13 @@ return 1`);
  * `<claimer> <epoch> <"delivered" | "aside" | "untried" | "tried"> <"1": nothing else in hand> <field> …`.
  * @returns 2 when the instance is gone with its last job, else 1; 0 when its jobs are not those that were claimed.
  */
-export const SETTLE = onInstance(`
+export const SETTLE = onInstance(`${KEEP}
 if (redis.call('hget', owner, 'epoch') or '') ~= ARGV[2] then return 0 end
 local fate = ARGV[3]
 for i = 5, #ARGV do
   local field = ARGV[i]
   if fate == 'untried' and redis.call('hincrby', tries, field, -1) <= 0 then redis.call('hdel', tries, field) end
-  if fate == 'aside' then
-    local record = redis.call('hget', jobs, field)
-    local kept = { record = record, progress = redis.call('hget', progress, field) or nil }
-    if record then redis.call('hset', aside, field, cjson.encode(kept)) end
-  end
+  if fate == 'aside' then keep(field) end
   if fate == 'delivered' or fate == 'aside' then
     redis.call('hdel', jobs, field)
     redis.call('hdel', progress, field)

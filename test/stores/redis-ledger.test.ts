@@ -51,6 +51,40 @@ describe('the ledger of what Redis must be told', () => {
     expect(ledger.take()).toMatchObject({ records: [], progress: ['a', 'second'], gone: [] });
   });
 
+  it('a job that Redis has is set aside once, and counts no more', () => {
+    const ledger = together('a', 'b');
+    ledger.setAside('a');
+    ledger.setAside('unknown');
+    const batch = ledger.take();
+    expect(batch).toMatchObject({ records: [], aside: ['a'], gone: [] });
+    expect([ledger.size, ledger.isDirty]).toEqual([1, false]);
+    expect(isEmpty(ledger.take())).toBe(true);
+  });
+
+  it('one that Redis has not yet is told, and set aside in the same batch', async () => {
+    const ledger = together();
+    const kept = ledger.put(job('a'));
+    ledger.setAside('a');
+    await kept;
+    expect(ledger.take()).toMatchObject({ records: ['a', 'record of a'], aside: ['a'] });
+    expect(ledger.size).toBe(0);
+  });
+
+  it('what could not be set aside is tried again: in the next batch, or with the end of the next copy', () => {
+    const ledger = together('a', 'b');
+    ledger.setAside('a');
+    ledger.putBack(ledger.take());
+    ledger.part();
+    ledger.startCopy();
+    ledger.takeCopy([job('b')].values());
+    // A shutdown reported it while the copy is under way.
+    ledger.setAside('b');
+    expect(ledger.takeAside()).toEqual(['a']);
+    ledger.endCopy();
+    expect(ledger.take()).toMatchObject({ records: [], aside: ['b'] });
+    expect([ledger.size, ledger.isDirty]).toEqual([0, false]);
+  });
+
   it('a job that Redis has is taken from it; one that is put again meanwhile is not', () => {
     const ledger = together('a', 'b');
     ledger.delete('a');
