@@ -1,11 +1,11 @@
 import type { Clock } from './clock.js';
-import { type Envelope, EnvelopeWriter, envelopeIdOf } from './envelope.js';
+import { type Envelope, envelopeIdOf } from './envelope.js';
 import { messageOf } from './errors.js';
 import { DeliveryMarks } from './jobs/delivery-marks.js';
 import type { JobKeeper } from './jobs/keeper.js';
-import type { JobRecord, RecordBook } from './jobs/record.js';
+import type { RecordBook } from './jobs/record.js';
 import type { Logger } from './logger.js';
-import { type OwnerAccount, readAccount, tellDeath } from './owner-account.js';
+import { type Letter, Scribe } from './orphan-scribe.js';
 import type { DeliveryOutcome } from './report.js';
 import type { Orphan } from './store.js';
 
@@ -43,7 +43,7 @@ const MOST_TRIES = 3;
  * ```
  * claimOrphans ──▶ envelopes ──▶ notifiers ──▶ delivered: markDelivered
  *       ▲                                  ├─▶ nobody there: giveBack, after a pause again
- *       └──────────────────────────────────┴─▶ rejected: stays claimed, the next start tries again
+ *       └──────────────────────────────────┴─▶ rejected: stays claimed, untried; the next start tries again
  * unreadable, or killed its reporter three times ──▶ setAside
  * ```
  */
@@ -57,6 +57,10 @@ export class OrphanWatch {
   /** On the clock: no claim before then. */
   #notBefore = 0;
   #pauseMs: number = PAUSE_MS.first;
+  /** Why the last look failed. */
+  #trouble: string | undefined;
+  /** Envelope ids of those that were to be set aside. */
+  readonly #unreportable = new Set<string>();
 
   constructor(host: OrphanHost) {
     this.#host = host;
@@ -97,12 +101,16 @@ export class OrphanWatch {
     const busy = this.#reporting !== undefined || this.#stop.signal.aborted;
     if (busy || keeper.degraded !== undefined || clock.now() < this.#notBefore) return;
     this.#reporting = this.#reportAll()
-      .catch((error: unknown) =>
-        this.#host.log.warn(`orphaned jobs cannot be looked for: ${messageOf(error)}`),
-      )
+      .catch((error: unknown) => this.#tellTrouble(messageOf(error)))
       .then(() => {
         this.#reporting = undefined;
       });
+  }
+
+  /** Once for each kind of it, not at each heartbeat. */
+  #tellTrouble(message: string): void {
+    if (message !== this.#trouble) this.#host.log.warn(`orphaned jobs cannot be looked for: ${message}`);
+    this.#trouble = message;
   }
 
   async #reportAll(): Promise<void> {
@@ -112,16 +120,18 @@ export class OrphanWatch {
     const sum = { delivered: 0, rejected: 0, expired: 0 };
     while (!this.#stop.signal.aborted) {
       const orphans = await keeper.store.claimOrphans();
-      if (orphans.length === 0) break;
+      // What could not even be set aside comes again at once.
+      if (orphans.every((orphan) => this.#unreportable.has(orphanIdOf(orphan)))) break;
       const outcomes = await this.#report(orphans);
       for (const outcome of outcomes) sum[outcome] += 1;
-      if (outcomes.length > 0 && !outcomes.includes('delivered')) {
+      if (outcomes.length > 0 && outcomes.every((outcome) => outcome === 'expired')) {
         this.#notBefore = clock.now() + this.#pauseMs;
         this.#pauseMs = Math.min(this.#pauseMs * 2, PAUSE_MS.most);
         break;
       }
       this.#pauseMs = PAUSE_MS.first;
     }
+    this.#trouble = undefined;
     const { delivered, rejected, expired } = sum;
     if (delivered + rejected + expired === 0) return;
     const later = expired > 0 ? `, ${expired} not taken, to be tried again` : '';
@@ -130,25 +140,42 @@ export class OrphanWatch {
   }
 
   async #report(orphans: readonly Orphan[]): Promise<readonly DeliveryOutcome[]> {
-    const { keeper, clock, deliver } = this.#host;
-    const { store } = keeper;
     const letters = await this.#write(orphans);
     if (letters.length === 0) return [];
-    const endsAt = clock.now() + REPORT_MS;
-    const withheld = new Set(letters.filter((letter) => letter.withheld).map(idOf));
-    const marks = new DeliveryMarks(keeper);
-    const outcomes = await deliver(
-      letters.map(({ envelope }) => envelope),
-      {
-        remainingMs: () => Math.max(0, endsAt - clock.now()),
-        signal: this.#stop.signal,
-        onDelivered: ({ id }, truncated) => marks.add(id, truncated || withheld.has(id)),
-      },
-    );
-    await marks.settle();
-    const left = letters.filter((_, index) => outcomes[index] === 'expired').map(idOf);
-    if (left.length > 0) await store.giveBack?.(left, { tried: false });
+    const outcomes = await this.#deliver(letters);
+    const idsOf = (outcome: DeliveryOutcome) =>
+      letters.filter((_, index) => outcomes[index] === outcome).map(({ envelope }) => envelope.id);
+    await this.#giveBack(idsOf('expired'), { tried: false });
+    // They killed nobody.
+    await this.#giveBack(idsOf('rejected'), { tried: false, keep: true });
     return outcomes;
+  }
+
+  /** Never rejects: what went wrong is to be tried again. */
+  async #deliver(letters: readonly Letter[]): Promise<readonly DeliveryOutcome[]> {
+    const { keeper, clock, deliver, log } = this.#host;
+    const endsAt = clock.now() + REPORT_MS;
+    const withheld = new Set(letters.filter((letter) => letter.withheld).map(({ envelope }) => envelope.id));
+    const marks = new DeliveryMarks(keeper);
+    const plan: OrphanPlan = {
+      remainingMs: () => Math.max(0, endsAt - clock.now()),
+      signal: this.#stop.signal,
+      onDelivered: ({ id }, truncated) => marks.add(id, truncated || withheld.has(id)),
+    };
+    try {
+      const envelopes = letters.map(({ envelope }) => envelope);
+      return await deliver(envelopes, plan);
+    } catch (error) {
+      log.error(`orphaned jobs could not be reported, to be tried again: ${messageOf(error)}`);
+      return letters.map(() => 'expired');
+    } finally {
+      await marks.settle();
+    }
+  }
+
+  async #giveBack(ids: readonly string[], options: { tried: boolean; keep?: boolean }): Promise<void> {
+    const { keeper } = this.#host;
+    if (ids.length > 0) await keeper.try(async () => keeper.store.giveBack?.(ids, options));
   }
 
   /** The envelopes of those that can be reported; the others are put where nobody stumbles over them again. */
@@ -156,71 +183,25 @@ export class OrphanWatch {
     const letters: Letter[] = [];
     const scribe = new Scribe(this.#host);
     for (const orphan of orphans) {
-      const id = envelopeIdOf(orphan.instanceId, orphan.key);
       try {
         if (orphan.tries > MOST_TRIES) throw new Error(`whoever reported it died of it, ${MOST_TRIES} times`);
         letters.push(scribe.write(orphan));
       } catch (error) {
-        this.#host.log.error(
-          `orphaned job ${id} is set aside in the store and not reported: ${messageOf(error)}`,
-        );
-        await this.#host.keeper.store.setAside?.([id]);
+        await this.#setAside(orphanIdOf(orphan), messageOf(error));
       }
     }
     return letters;
   }
+
+  async #setAside(id: string, why: string): Promise<void> {
+    const { keeper, log } = this.#host;
+    if (!this.#unreportable.has(id))
+      log.error(`orphaned job ${id} is set aside in the store and not reported: ${why}`);
+    this.#unreportable.add(id);
+    await keeper.try(async () => keeper.store.setAside?.([id]));
+  }
 }
 
-interface Letter {
-  readonly envelope: Envelope;
-  readonly withheld: boolean;
-}
-
-function idOf({ envelope }: Letter): string {
-  return envelope.id;
-}
-
-/** Writes the envelopes of the dead, in their names. */
-class Scribe {
-  readonly #host: OrphanHost;
-  readonly #writers = new Map<string, { readonly writer: EnvelopeWriter; readonly account: OwnerAccount }>();
-  readonly #now: number;
-
-  constructor(host: OrphanHost) {
-    this.#host = host;
-    this.#now = host.clock.wallTime();
-  }
-
-  /** @throws when the record cannot be read. */
-  write({ instanceId, key, record, progress, owner }: Orphan): Letter {
-    const job = this.#host.records.read(instanceId, key, record, progress);
-    const { writer, account } = this.#writerFor(instanceId, owner);
-    const detail = [tellDeath(account), job.withheld].filter((text) => text !== undefined).join('; ');
-    const envelope = writer.write(job, {
-      outcome: account.stopped ? 'interrupted' : 'lost',
-      reason: account.stopped ?? 'lost',
-      elapsedMs: this.#elapsedMs(job),
-      time: new Date(this.#now).toISOString(),
-      detail,
-    });
-    return { envelope, withheld: job.withheld !== undefined };
-  }
-
-  /** The clocks of two machines may differ. */
-  #elapsedMs({ startedAt }: JobRecord): number {
-    return Math.max(0, Math.round(this.#now - Date.parse(startedAt)));
-  }
-
-  #writerFor(instanceId: string, owner: string) {
-    let known = this.#writers.get(instanceId);
-    if (known === undefined) {
-      const account = readAccount(owner);
-      const { service, host, pid } = account;
-      // The record's texts are JSON already.
-      const serialise = (text: unknown) => text as string;
-      known = { account, writer: new EnvelopeWriter({ service, instanceId, host, pid, serialise }) };
-      this.#writers.set(instanceId, known);
-    }
-    return known;
-  }
+function orphanIdOf({ instanceId, key }: Orphan): string {
+  return envelopeIdOf(instanceId, key);
 }

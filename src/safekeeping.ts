@@ -95,9 +95,18 @@ export class Safekeeping {
       pid: process.pid,
       startedAt: this.#startedAt,
       seenAt: new Date(config.clock.wallTime()).toISOString(),
-      rssBytes: process.memoryUsage.rss(),
+      rssBytes: residentBytes(),
       stopping: this.#stopping,
       stopped: this.#stopped,
     });
+  }
+}
+
+/** `undefined` when it cannot be read now: with no file descriptor left, say. */
+function residentBytes(): number | undefined {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return undefined;
   }
 }

@@ -74,8 +74,14 @@ export interface JobStore {
   claimOrphans(): Promise<readonly Orphan[]>;
   /** Every notifier took these envelopes, whoever began their jobs. Unknown ids are ignored. */
   markDelivered(envelopeIds: readonly string[]): Promise<void>;
-  /** Claimed, and not reported now. `tried: false` takes the try back. */
-  giveBack?(envelopeIds: readonly string[], options: { readonly tried: boolean }): Promise<void>;
+  /**
+   * Claimed, and not reported now. `tried: false` takes the try back. `keep: true` takes it back and goes on holding them: their
+   * far end refused them, and nobody is to try again while this process lives.
+   */
+  giveBack?(
+    envelopeIds: readonly string[],
+    options: { readonly tried: boolean; readonly keep?: boolean },
+  ): Promise<void>;
   /** Not to be claimed again, whoever began them: kept for a person to look at. Unknown ids are ignored. */
   setAside?(envelopeIds: readonly string[]): Promise<void>;
   /** Lets go: what is still kept is an orphan from here on. Safe to call twice. */

@@ -105,7 +105,7 @@ function createMarks(): DeliveryMarks | undefined {
     return undefined;
   }
   const failed = (error: unknown) => say(`the watchdog thread cannot tell the store: ${messageOf(error)}`);
-  return new DeliveryMarks({ store, try: (work) => work().catch(failed) });
+  return new DeliveryMarks({ store, try: (work) => work().catch(failed), unmarked: () => {} });
 }
 
 function markVoiced(index: number, isParted: boolean): void {

@@ -116,14 +116,93 @@ describe('orphaned jobs', () => {
     expect(notifier.received).toEqual([]);
   });
 
-  it('rejected ones stay claimed and hold up nobody else', async () => {
+  it('rejected ones stay claimed, untried, and hold up nobody else', async () => {
     const { store, notifier } = await startWith({
       claims: [[orphan('bad'), orphan('good')], [orphan('later')]],
       answer: (subject) => (subject === 'bad' ? 'rejected' : 'delivered'),
     });
     expect(notifier.received.map(({ subject }) => subject)).toEqual(['good', 'later']);
-    expect(store.given).toEqual([]);
+    expect(store.given).toEqual([{ ids: ['0123456789ab/bad'], tried: false, keep: true }]);
     expect(store.delivered).not.toContain('0123456789ab/bad');
+  });
+
+  it('portions that are rejected as a whole cause no pause: somebody answers', async () => {
+    const { notifier } = await startWith({
+      claims: [[orphan('bad')], [orphan('worse')], [orphan('good')]],
+      answer: (subject) => (subject === 'good' ? 'delivered' : 'rejected'),
+    });
+    expect(notifier.received.map(({ subject }) => subject)).toEqual(['good']);
+  });
+
+  it('a setAside that fails costs the others of its portion nothing', async () => {
+    const store = scriptedStore();
+    store.claims.push([orphan('torn', { record: '{' }), orphan('good')]);
+    store.setAside = () => Promise.reject(new Error('no space left on device'));
+    const { notifier, bus, lines } = createTestBus({ store });
+    await expect.poll(() => notifier.received.map(({ subject }) => subject)).toEqual(['good']);
+    expect(bus.degraded).toBe(true);
+    expect(lines.join('\n')).toContain('no space left on device');
+  });
+
+  it('one that cannot be set aside and comes again and again is told once, and asked for once a heartbeat', async () => {
+    const store = scriptedStore();
+    const claimOrphans = async () => {
+      store.calls.push('claim');
+      return [orphan('torn', { record: '{' })];
+    };
+    store.claimOrphans = claimOrphans;
+    store.setAside = async () => {};
+    const { clock, lines } = createTestBus({ store });
+    const claims = () => store.calls.filter((call) => call === 'claim').length;
+    await expect.poll(claims).toBe(2);
+    await pass(clock, 5000, 500);
+    expect(claims()).toBe(7);
+    expect(lines.filter((line) => line.includes('0123456789ab/torn is set aside'))).toHaveLength(1);
+  });
+
+  it('a delivery that breaks down gives them back, and is tried again', async () => {
+    const store = scriptedStore();
+    store.claims.push([orphan('a')]);
+    let deliveries = 0;
+    const keeper = {
+      store,
+      degraded: undefined,
+      beat: async () => {},
+      try: (work: () => Promise<void>) => work(),
+      unmarked: () => {},
+    } as unknown as JobKeeper;
+    const log = lineLogger();
+    const watch = new OrphanWatch({
+      keeper,
+      records: new RecordBook('aaaaaaaaaaaa', JSON.stringify, undefined),
+      clock: createFakeClock(),
+      log,
+      ready: async () => {},
+      deliver: async () => {
+        deliveries += 1;
+        throw new Error('a bug of ours');
+      },
+    });
+    watch.start();
+    await settle();
+    expect(deliveries).toBe(1);
+    expect(store.given).toEqual([{ ids: ['0123456789ab/a'], tried: false }]);
+    expect(log.lines.join('\n')).toContain('could not be reported, to be tried again: a bug of ours');
+    await watch.close();
+  });
+
+  it('a store that cannot be asked says so once, not at each heartbeat, and again when it says something else', async () => {
+    const store = scriptedStore();
+    let message = 'connection reset';
+    store.claimOrphans = () => Promise.reject(new Error(message));
+    const { clock, lines } = createTestBus({ store });
+    const told = () => lines.filter((line) => line.includes('cannot be looked for')).length;
+    await expect.poll(told).toBe(1);
+    await pass(clock, 5000, 500);
+    expect(told()).toBe(1);
+    message = 'no permission';
+    await pass(clock, 2000, 500);
+    expect(told()).toBe(2);
   });
 
   it('are claimed when they can be delivered, not before: whoever dies while an SDK is loaded has tried nothing', async () => {
@@ -168,6 +247,7 @@ describe('orphaned jobs', () => {
     ['torn', '{"v":1,"id":"a","ty'],
     ['foreign', '{"hello":"world"}'],
     ['without a date', '{"v":1,"id":"a","type":"x","startedAt":"\\",\\"evil\\":\\"","value":1}'],
+    ['of no day there is', '{"v":1,"id":"a","type":"x","startedAt":"2026-99-99T00:00:00Z","value":1}'],
     ['null', 'null'],
   ])('a record that is %s is set aside with an error and holds up nobody else', async (_what, record) => {
     const { store, notifier, lines } = await startWith({ claims: [[orphan('a', { record }), orphan('b')]] });
@@ -192,6 +272,13 @@ describe('orphaned jobs', () => {
     expect(notifier.received[0]?.data.detail).toMatch(
       /sealed with key "other", which this process does not have/,
     );
+    expect([store.aside, store.delivered]).toEqual([['0123456789ab/a'], []]);
+  });
+
+  it('a checkpoint that is torn costs the payload nothing, and the record is kept aside', async () => {
+    const { store, notifier } = await startWith({ claims: [[orphan('a', { progress: '{"value":' })]] });
+    expect(notifier.received[0]?.data).toMatchObject({ payload: { page: 7 }, progress: null });
+    expect(notifier.received[0]?.data.detail).toMatch(/without a word, .*; /);
     expect([store.aside, store.delivered]).toEqual([['0123456789ab/a'], []]);
   });
 

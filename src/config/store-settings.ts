@@ -9,7 +9,8 @@ export interface StoreSettings {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-const ALLOWED = 'memory, lmdb:<folder>, redis://<address> or rediss://<address>';
+const ALLOWED = 'memory, lmdb:<folder>, redis://[user:password@]host[:port][/database] or rediss://…';
+const REDIS = /^rediss?:\/\/[^/?#\s]+(?:\/\d{0,4})?$/;
 const PACKAGES = { lmdb: 'lmdb', redis: 'ioredis' } as const;
 
 /** `SHUTDOWN_STORE`; `undefined` for memory. An address may hold a password. */
@@ -29,7 +30,7 @@ export function readStore(reader: EnvironmentReader, loads: boolean): StoreSetti
 function settingsOf(text: string): StoreSettings | undefined {
   if (text.startsWith('lmdb:') && text.length > 'lmdb:'.length)
     return { kind: 'lmdb', options: { path: text.slice('lmdb:'.length) } };
-  if (/^rediss?:\/\/./.test(text) && URL.canParse(text)) return { kind: 'redis', options: { url: text } };
+  if (REDIS.test(text) && URL.canParse(text)) return { kind: 'redis', options: { url: text } };
   return undefined;
 }
 

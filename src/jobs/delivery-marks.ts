@@ -1,16 +1,19 @@
 import type { JobKeeper } from './keeper.js';
 
+/** Who tells a store. */
+export type MarkKeeper = Pick<JobKeeper, 'store' | 'try' | 'unmarked'>;
+
 /**
  * Tells the store what was delivered, that of one turn of the event loop together: what it was not told yet is reported again
  * after a kill.
  */
 export class DeliveryMarks {
-  readonly #keeper: Pick<JobKeeper, 'store' | 'try'>;
+  readonly #keeper: MarkKeeper;
   #whole: string[] = [];
   #parted: string[] = [];
   #telling: Promise<void> = Promise.resolve();
 
-  constructor(keeper: Pick<JobKeeper, 'store' | 'try'>) {
+  constructor(keeper: MarkKeeper) {
     this.#keeper = keeper;
   }
 
@@ -32,8 +35,13 @@ export class DeliveryMarks {
   #tell(whole: readonly string[], parted: readonly string[]): Promise<void> {
     const { store } = this.#keeper;
     return this.#keeper.try(async () => {
-      if (whole.length > 0) await store.markDelivered(whole);
-      if (parted.length > 0) await (store.setAside?.(parted) ?? store.markDelivered(parted));
+      try {
+        if (whole.length > 0) await store.markDelivered(whole);
+        if (parted.length > 0) await (store.setAside?.(parted) ?? store.markDelivered(parted));
+      } catch (error) {
+        this.#keeper.unmarked([...whole, ...parted]);
+        throw error;
+      }
     });
   }
 }

@@ -1,4 +1,4 @@
-import { envelopeIdOf } from '../envelope.js';
+import { envelopeIdOf, partsOf } from '../envelope.js';
 import { messageOf, toError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import type { JobStore, StoredJob, StoreOwner } from '../store.js';
@@ -21,6 +21,8 @@ export interface KeeperHost {
 
 /** So much is remembered of what a store that fails was not told. */
 const MOST_BEHIND = 100_000;
+/** After so many jobs that it refuses in a row of tries, a store is left alone until the next one. */
+const MOST_REFUSED = 100;
 
 /**
  * Keeps every open job in the store as well, as long as the store works. While it does not, jobs are held in memory as ever,
@@ -39,6 +41,7 @@ export class JobKeeper {
   #opened = false;
   /** It threw, and is left alone until the next heartbeat. */
   #failure: Error | undefined;
+  #failures = 0;
   /** It said itself that it cannot keep records for now; it takes them all the same. */
   #trouble: Error | undefined;
   /** Keys that are in the store and should not be. */
@@ -92,8 +95,8 @@ export class JobKeeper {
   }
 
   checkpointed(job: JobHandle): void {
-    // One that was not put yet will be put with it.
-    if (!job.keeping) return;
+    // One that was not put yet will be put with it; one that was reported is in the store no more.
+    if (!job.keeping || job.forgotten) return;
     try {
       if (this.#failure === undefined) {
         this.#host.store.checkpoint(job.key, this.#host.records.progress(job));
@@ -118,6 +121,13 @@ export class JobKeeper {
     }
     this.#behind.delete(job);
     if (this.#leftovers.size < MOST_BEHIND) this.#leftovers.add(job.key);
+  }
+
+  /** The store did not hear that these were reported: it will, or the next start reports them again. */
+  unmarked(envelopeIds: readonly string[]): void {
+    for (const [instanceId, key] of envelopeIds.map(partsOf))
+      if (instanceId === this.#host.instanceId && this.#leftovers.size < MOST_BEHIND)
+        this.#leftovers.add(key);
   }
 
   /** Every notifier took its report. @param truncated without its payload */
@@ -160,28 +170,55 @@ export class JobKeeper {
     this.#opened = true;
   }
 
-  #put(job: JobHandle): void {
+  /** Resolves when the store has it, or has refused it after all. */
+  #put(job: JobHandle): void | Promise<void> {
     const written = this.#host.store.put(this.#stored(job));
     job.keeping = true;
-    if (written === undefined) job.markKept();
-    else
-      written.then(
+    if (written !== undefined)
+      return written.then(
         () => job.markKept(),
-        (error: unknown) => this.#fail(error),
+        (error: unknown) => {
+          job.keeping = false;
+          this.#fail(error);
+        },
       );
+    job.markKept();
   }
 
+  /** @throws what the first job that cannot be kept fails with: all others are kept, one that is too large costs nobody else. */
   #mend(): void {
     this.#open();
     for (const key of this.#leftovers) {
       this.#host.store.delete(key);
       this.#leftovers.delete(key);
     }
+    const refusals: unknown[] = [];
+    const underWay: Promise<void>[] = [];
     for (const job of this.#host.openJobs()) {
       if (job.keeping && !this.#behind.has(job)) continue;
-      this.#put(job);
-      this.#behind.delete(job);
+      try {
+        const written = this.#put(job);
+        if (written !== undefined) underWay.push(written);
+        this.#behind.delete(job);
+      } catch (error) {
+        refusals.push(error);
+      }
+      // Not this one or that one, but the store.
+      if (refusals.length >= MOST_REFUSED) break;
     }
+    if (refusals.length > 0) throw refusals[0];
+    if (underWay.length === 0) this.#recovered();
+    else void this.#recoverAfter(underWay);
+  }
+
+  async #recoverAfter(underWay: readonly Promise<void>[]): Promise<void> {
+    const before = this.#failures;
+    await Promise.all(underWay);
+    if (this.#failures === before) this.#recovered();
+  }
+
+  #recovered(): void {
+    if (this.#failure === undefined) return;
     this.#failure = undefined;
     this.#tell();
   }
@@ -197,6 +234,7 @@ export class JobKeeper {
   }
 
   #fail(error: unknown): void {
+    this.#failures += 1;
     const news = this.#failure?.message !== messageOf(error);
     this.#failure = toError(error);
     if (news) this.#tell();

@@ -45,20 +45,29 @@ export class RecordBook {
   read(instanceId: string, key: string, record: string, progress: string | undefined): JobRecord {
     const written = JSON.parse(record) as Partial<Record<string, unknown>>;
     const { v, id, type, startedAt } = written;
-    const dated = typeof startedAt === 'string' && RFC_3339.test(startedAt);
+    const dated =
+      typeof startedAt === 'string' && RFC_3339.test(startedAt) && Number.isFinite(Date.parse(startedAt));
     if (v !== 1 || typeof id !== 'string' || typeof type !== 'string' || !dated)
       throw new Error('it is no record of a job');
     const place = envelopeIdOf(instanceId, key);
-    const parts = { id, key, type, startedAt };
-    try {
-      return {
-        ...parts,
-        payload: this.#open(record, written, place),
-        progress: progress === undefined ? undefined : this.#open(progress, JSON.parse(progress), place),
-      };
-    } catch (error) {
-      return { ...parts, payload: 'null', progress: undefined, withheld: messageOf(error) };
-    }
+    const withheld: string[] = [];
+    const attempt = <T>(open: () => T, otherwise: T): T => {
+      try {
+        return open();
+      } catch (error) {
+        withheld.push(messageOf(error));
+        return otherwise;
+      }
+    };
+    const parts = {
+      ...{ id, key, type, startedAt },
+      payload: attempt(() => this.#open(record, written, place), 'null'),
+      progress: attempt(
+        () => (progress === undefined ? undefined : this.#open(progress, JSON.parse(progress), place)),
+        undefined,
+      ),
+    };
+    return withheld[0] === undefined ? parts : { ...parts, withheld: withheld[0] };
   }
 
   #value(key: string, value: unknown): string {

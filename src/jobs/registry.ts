@@ -28,6 +28,8 @@ export class OpenJobs implements JobRegistry, JobOwner {
   readonly #keeper: JobKeeper | undefined;
   /** Ids that were reported while the service goes on: a receiver would take another report of one for a repetition. */
   readonly #reported = new ReportedIds();
+  /** Keys of open jobs that are not their ids. */
+  readonly #otherKeys = new Set<string>();
   #begun = 0;
   #sealed = false;
   /** Jobs of the snapshot that were forgotten since. */
@@ -63,7 +65,7 @@ export class OpenJobs implements JobRegistry, JobOwner {
     if (this.#sealed) throw sealedError(options?.type);
     checkOptions(options);
     const id = this.#idFor(options);
-    const key = options.id !== undefined && this.#reported.mayHave(id) ? `${id}~${this.#begun + 1}` : id;
+    const key = options.id === undefined ? id : this.#keyFor(id);
     const job = new JobHandle(id, key, options, this);
     this.#open.set(id, job);
     this.#begun += 1;
@@ -113,7 +115,11 @@ export class OpenJobs implements JobRegistry, JobOwner {
       return;
     }
     this.#open.delete(job.id);
-    if (job.state !== 'finished') this.#reported.add(job.id);
+    const isRenamed = job.key !== job.id;
+    if (isRenamed) this.#otherKeys.delete(job.key);
+    if (job.state === 'finished') return;
+    this.#reported.add(job.id);
+    if (isRenamed) this.#reported.add(job.key);
   }
 
   /** Resolves as soon as no job's work is going on, or when `signal` aborts. */
@@ -167,6 +173,19 @@ export class OpenJobs implements JobRegistry, JobOwner {
     let number = this.#begun + 1;
     while (this.#open.has(String(number)) || this.#reported.has(String(number))) number += 1;
     return String(number);
+  }
+
+  /** What the envelope is called by: the id, or another text where that was reported before, or is another job's key. */
+  #keyFor(id: string): string {
+    if (!this.#reported.mayHave(id) && !this.#otherKeys.has(id)) return id;
+    let number = this.#begun + 1;
+    let key = `${id}~${number}`;
+    while (this.#open.has(key) || this.#otherKeys.has(key) || this.#reported.has(key)) {
+      number += 1;
+      key = `${id}~${number}`;
+    }
+    this.#otherKeys.add(key);
+    return key;
   }
 }
 

@@ -50,7 +50,7 @@ export class Sealer {
     } catch (error) {
       throw new ShutdownError(
         'STORE_FAILED',
-        `sealed with key "${key.id}" and changed since: ${messageOf(error)}`,
+        `sealed with another key under the id "${key.id}" than this process has, or changed since: ${messageOf(error)}`,
       );
     }
   }

@@ -97,7 +97,7 @@ describe('a store that fails', () => {
     expect(events).toEqual([FULL.message, 'restored']);
   });
 
-  it('is left alone by begin until the next heartbeat: a full disk costs an error once a second, not one a job', () => {
+  it('is left alone by begin until the next heartbeat: a full disk costs an error a heartbeat, not one a job', () => {
     const store = scriptedStore();
     const { bus } = createTestBus({ store });
     store.failure = FULL;
@@ -130,6 +130,69 @@ describe('a store that fails', () => {
     await pass(clock, 10_000, 500);
     await report;
     expect(lines.filter((line) => line.startsWith('{"specversion"'))).toHaveLength(1);
+  });
+
+  it('rejects what it took: it is given it again, and works again when it has it', async () => {
+    const store = scriptedStore();
+    const { put } = store;
+    let isFull = true;
+    store.put = async (job) => {
+      if (isFull) throw FULL;
+      await put(job);
+    };
+    const { bus, clock, lines } = createTestBus({ store });
+    const job = bus.jobs.begin({ type: 'render', id: 'a' });
+    await expect.poll(() => clock.pending).toBeGreaterThan(0);
+    await pass(clock, 3000, 500);
+    expect([bus.degraded, store.held.size]).toEqual([true, 0]);
+    expect(lines.filter((line) => line.includes('it holds all open jobs'))).toEqual([]);
+    isFull = false;
+    await pass(clock, 1000, 500);
+    expect([bus.degraded, [...store.held.keys()]]).toEqual([false, ['a']]);
+    await job.stored;
+  });
+
+  it('refuses one job: all others are kept, and the bus is degraded until that one is done', async () => {
+    const store = scriptedStore();
+    const { put } = store;
+    store.put = (job) => {
+      if (job.record.length > 1000) throw FULL;
+      return put(job);
+    };
+    const { bus, clock } = createTestBus({ store });
+    const large = bus.jobs.begin({ type: 'render', id: 'large', payload: 'x'.repeat(2000) });
+    bus.jobs.begin({ type: 'render', id: 'small' });
+    await expect.poll(() => clock.pending).toBeGreaterThan(0);
+    await pass(clock, 1000, 500);
+    expect([bus.degraded, [...store.held.keys()]]).toEqual([true, ['small']]);
+    large.complete();
+    await pass(clock, 1000, 500);
+    expect(bus.degraded).toBe(false);
+  });
+
+  it('did not hear of a report: it does when it works again, so that nobody reports it again', async () => {
+    const store = scriptedStore();
+    const { bus, clock } = createTestBus({ store });
+    store.markDelivered = async () => {
+      throw FULL;
+    };
+    bus.jobs.begin({ type: 'render', id: 'a', timeoutMs: 100, gracefulTimeoutMs: 200 });
+    await expect.poll(() => clock.pending).toBeGreaterThan(2);
+    await pass(clock, 400, 100);
+    expect([bus.degraded, [...store.held.keys()]]).toEqual([true, ['a']]);
+    await pass(clock, 2000, 500);
+    expect([bus.degraded, [...store.held.keys()]]).toEqual([false, []]);
+  });
+
+  it('is not told of checkpoints of a job that was reported already', async () => {
+    const store = scriptedStore();
+    const { bus, clock, notifier } = createTestBus({ store });
+    const job = bus.jobs.begin({ type: 'render', id: 'a', timeoutMs: 100, gracefulTimeoutMs: 200 });
+    await expect.poll(() => clock.pending).toBeGreaterThan(2);
+    await pass(clock, 400, 100);
+    expect(notifier.received).toHaveLength(1);
+    job.checkpoint({ rows: 1 });
+    expect(store.calls).not.toContain('checkpoint a');
   });
 
   it('says itself that it is in trouble: degraded, and still given every job', async () => {

@@ -69,6 +69,25 @@ describe('the job registry', () => {
     expect(bus.jobs.begin({ type: 'render', id: 'r' }).id).toBe('r');
   });
 
+  it('an id that was reported is called by another text, which no other job is called by', async () => {
+    const { bus, clock, notifier } = createTestBus();
+    const limits = { timeoutMs: 100, gracefulTimeoutMs: 200 };
+    bus.jobs.begin({ type: 'render', id: 'a', ...limits });
+    await pass(clock, 300, 100);
+    // The third and fourth job: their keys would be theirs as well.
+    bus.jobs.begin({ type: 'render', id: 'a~4' });
+    bus.jobs.begin({ type: 'render', id: 'a~3' });
+    bus.jobs.begin({ type: 'render', id: 'a', ...limits });
+    await pass(clock, 300, 100);
+    bus.jobs.begin({ type: 'render', id: 'a~5' });
+    void bus.requestShutdown();
+    await pass(clock, 10_000, 500);
+    const ids = notifier.received.map(({ id }) => id.slice(id.indexOf('/') + 1));
+    expect(ids).toHaveLength(5);
+    expect(new Set(ids).size).toBe(5);
+    expect(notifier.received.map(({ subject }) => subject).sort()).toEqual(['a', 'a', 'a~3', 'a~4', 'a~5']);
+  });
+
   it.each([
     [{}, /type is undefined/],
     [{ type: '' }, /type is ""/],

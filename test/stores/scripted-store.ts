@@ -6,7 +6,7 @@ export interface ScriptedStore extends JobStore {
   readonly held: Map<string, StoredJob>;
   /** Envelope ids. */
   readonly delivered: string[];
-  readonly given: { readonly ids: readonly string[]; readonly tried: boolean }[];
+  readonly given: { readonly ids: readonly string[]; readonly tried: boolean; readonly keep?: boolean }[];
   readonly aside: string[];
   readonly calls: string[];
   owner: StoreOwner | undefined;
@@ -57,9 +57,9 @@ export function scriptedStore(): ScriptedStore {
       store.delivered.push(...ids);
       for (const id of ids) held.delete(partsOf(id)[1]);
     },
-    async giveBack(ids, { tried }) {
+    async giveBack(ids, options) {
       call('give back');
-      store.given.push({ ids, tried });
+      store.given.push({ ids, ...options });
     },
     async setAside(ids) {
       call('set aside');
