@@ -4,6 +4,7 @@ import type { ShutdownEvents } from './events.js';
 import type { JobRegistry } from './jobs/job.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import { OpenJobs } from './jobs/registry.js';
+import { sayLastWords } from './last-words.js';
 import { createInstanceLogger, type Logger } from './logger.js';
 import { ObservedEmitter } from './observers.js';
 import { isIdleOwnCode } from './own-code.js';
@@ -239,24 +240,19 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   /** Whoever is still open goes to stderr, once. */
   #speakLast(reason: string): void {
     if (this.#simulated) return;
-    if (this.#run) this.#run.speakLast(() => this.#sayOpenJobs(reason));
-    else this.#sayOpenJobs(reason);
+    const run = this.#run;
+    const speak = () => this.#sayOpenJobs(run ? reasonName(run.reason) : reason);
+    if (run) run.speakLast(speak);
+    else speak();
   }
 
   #sayOpenJobs(reason: string): void {
     const open = [...this.#registry].filter((job) => !this.#run?.hasVoiced(job));
-    if (open.length === 0) return;
-    const keeper = this.#safekeeping?.keeper;
-    const jobs = open.filter((job) => !keeper?.keeps(job));
-    const kept = open.length - jobs.length;
-    if (kept > 0)
-      this.#log.error(
-        `${kept} open jobs not accepted by every notifier stay in the store ${keeper?.store.name}, for the next who looks`,
-      );
-    if (jobs.length > 0) {
-      this.#log.error(`${jobs.length} open jobs not accepted by every notifier; one line each follows`);
-      this.#reporter.speakLast(jobs, this.#run ? reasonName(this.#run.reason) : reason);
-    }
+    sayLastWords(open, reason, {
+      log: this.#log,
+      reporter: this.#reporter,
+      keeper: this.#safekeeping?.keeper,
+    });
     for (const job of open) this.#registry.forget(job);
   }
 

@@ -1,9 +1,9 @@
+import { Books } from './books.js';
 import { type Budget, SPEAK_MS, startBudget } from './budget.js';
 import { sleep, systemClock } from './clock.js';
 import type { ShutdownConfig } from './config.js';
 import { DeadlineGuard } from './deadline-guard.js';
 import { deliverBeside } from './deliver-beside.js';
-import { toError } from './errors.js';
 import type { ShutdownEvents } from './events.js';
 import { type Group, type PhaseRun, skipHandler, startGroup } from './handler-group.js';
 import { GracefulExit } from './jobs/interrupt.js';
@@ -13,9 +13,10 @@ import type { Logger } from './logger.js';
 import { isIdleOwnCode } from './own-code.js';
 import { PHASE_PRIORITY, PHASES, type Phase, phaseOf, type Subscriber } from './phases.js';
 import { describeReason, reasonName, type ShutdownReason } from './reason.js';
-import type { HandlerReport, NotifierReport, PhaseReport, ShutdownReport } from './report.js';
+import type { PhaseReport, ShutdownReport } from './report.js';
 import { logHandler, logReport, logStopping } from './report-log.js';
 import type { Reporter } from './reporter.js';
+import { reservedAfter } from './reserves.js';
 import { builtInSteps } from './steps.js';
 
 /** What a run is made of. */
@@ -49,16 +50,11 @@ export class ShutdownRun {
   readonly #budget: Budget;
   readonly #steps: readonly Subscriber[];
   readonly #guard: DeadlineGuard;
-  readonly #handlers: HandlerReport[] = [];
-  readonly #phases: PhaseReport[] = [];
+  readonly #books = new Books();
   #quick: boolean;
   /** Interrupted jobs have no time to clean up. */
   #graceless = false;
   #group: Group | undefined;
-  #failed = false;
-  #incomplete = 0;
-  #notifiers: readonly NotifierReport[] = [];
-  readonly #outcomes = { delivered: 0, rejected: 0, expired: 0 };
 
   /** @param triggeredAt on the clock of `parts.config`: when the budget began. */
   constructor(parts: ShutdownParts, reason: ShutdownReason, triggeredAt: number) {
@@ -76,15 +72,9 @@ export class ShutdownRun {
       quick: () => this.#quick,
       interruptGraceMs: () => (this.#graceless ? 0 : parts.config.interruptGraceMs),
       deliver: (jobs, occasion) => deliverBeside(this.#guard.watchdog, parts.reporter, jobs, occasion),
-      sealed: (jobs) => {
-        this.#incomplete = jobs;
-      },
-      reported: (outcome) => {
-        this.#outcomes[outcome] += 1;
-      },
-      delivered: (notifiers) => {
-        this.#notifiers = notifiers;
-      },
+      sealed: (jobs) => this.#books.sealed(jobs),
+      reported: (outcome) => this.#books.reported(outcome),
+      delivered: (notifiers) => this.#books.delivered(notifiers),
     });
   }
 
@@ -95,7 +85,7 @@ export class ShutdownRun {
 
   /** Runs it. Never rejects. */
   async run(): Promise<ShutdownReport> {
-    const { config, registry, reporter, emit } = this.#parts;
+    const { config, instanceId, registry, reporter, errors, emit } = this.#parts;
     const startedAt = new Date(config.clock.wallTime()).toISOString();
     const open = registry.size;
     const begunBefore = registry.begun;
@@ -116,7 +106,17 @@ export class ShutdownRun {
     await this.#closeNotifiers(reporter);
 
     // 5. What happened, for whoever asks.
-    const report = this.#report(startedAt, open, registry.begun - begunBefore);
+    const report = this.#books.close({
+      reason: this.reason,
+      service: config.service,
+      instanceId,
+      startedAt,
+      durationMs: Math.round(this.#budget.elapsedMs()),
+      budgetMs: config.budgetMs,
+      open,
+      begun: registry.begun - begunBefore,
+      errors,
+    });
     logReport(this.#parts.log, report);
     return report;
   }
@@ -183,7 +183,7 @@ export class ShutdownRun {
 
   /** An error that nobody caught came while it ran. */
   fail(): void {
-    this.#failed = true;
+    this.#books.fail();
   }
 
   /** The process is not ended by this run. */
@@ -199,7 +199,7 @@ export class ShutdownRun {
       await this.#runGroup(group);
     const durationMs = Math.round(this.#budget.elapsedMs() - startedMs);
     const report: PhaseReport = Object.freeze({ phase, startedMs: Math.round(startedMs), durationMs });
-    this.#phases.push(report);
+    this.#books.phases.push(report);
     emit('phase-finished', report);
   }
 
@@ -208,13 +208,17 @@ export class ShutdownRun {
     this.cursor = priority;
     const run = this.#phaseRun();
     const skipped = this.#quick && phaseOf(priority) === 'drain' ? group.filter((one) => !one.essential) : [];
-    for (const subscriber of skipped) this.#handlers.push(skipHandler(subscriber, run));
+    for (const subscriber of skipped) this.#books.handlers.push(skipHandler(subscriber, run));
     const left = group.filter((one) => !skipped.includes(one));
     if (left.length === 0) return;
     // Subscribed while the shutdown runs.
     if (left.some((one) => !this.#steps.includes(one) && !isIdleOwnCode(one.handler))) this.#guard.enforce();
-    this.#group = startGroup(left, this.#budget.remainingMs(this.#reservedAfter(priority)), run);
-    this.#handlers.push(...(await this.#group.reports));
+    this.#group = startGroup(
+      left,
+      this.#budget.remainingMs(reservedAfter(priority, this.#ahead(), this.#parts.config)),
+      run,
+    );
+    this.#books.handlers.push(...(await this.#group.reports));
     this.#group = undefined;
   }
 
@@ -227,29 +231,6 @@ export class ShutdownRun {
 
   #ahead(): Subscriber[] {
     return [...this.#steps, ...this.#parts.subscribers].filter(({ priority }) => priority < this.cursor);
-  }
-
-  /** Handlers of one priority run together, so the largest of their reserves is theirs. */
-  #reservedAfter(priority: number): number {
-    const { deliver, release } = PHASE_PRIORITY;
-    const reserves = new Map<number, number>();
-    if (priority > release) reserves.set(release, this.#parts.config.releaseReserveMs);
-    for (const later of this.#ahead()) {
-      reserves.set(later.priority, Math.max(reserves.get(later.priority) ?? 0, later.reserveMs));
-    }
-    const sumOf = (list: Iterable<number>) => [...list].reduce((sum, ms) => sum + ms, 0);
-    // What follows delivery in its own phase, answers to open requests say, shares its reserve; half of it stays its own.
-    const delivery = reserves.get(deliver) ?? 0;
-    const following = [...reserves]
-      .filter(([later]) => later > release && later < deliver)
-      .map(([, ms]) => ms);
-    if (delivery > 0) reserves.set(deliver, Math.max(delivery / 2, delivery - sumOf(following)));
-    // What the release phase asks for must not cost delivery its own.
-    const { budgetMs, reserveMs, interruptGraceMs } = this.#parts.config;
-    const [toRelease, before] = [[], []] as [number[], number[]];
-    for (const [later, ms] of reserves) (later <= release ? toRelease : before).push(ms);
-    const most = Math.max(0, budgetMs - reserveMs - interruptGraceMs);
-    return sumOf(before) + (priority > release ? Math.min(sumOf(toRelease), most) : sumOf(toRelease));
   }
 
   #phaseRun(): PhaseRun {
@@ -297,38 +278,5 @@ export class ShutdownRun {
     const time = new AbortController();
     const closed = Promise.all([reporter.close(), this.#parts.close()]).then(() => time.abort());
     await Promise.race([closed, sleep(config.clock, this.#budget.remainingMs(), time.signal)]);
-  }
-
-  #report(startedAt: string, open: number, begun: number): ShutdownReport {
-    const { config, instanceId, errors } = this.#parts;
-    const incomplete = this.#incomplete;
-    const { delivered, rejected } = this.#outcomes;
-    // Whatever has no outcome when the time is up was not taken.
-    const expired = incomplete - delivered - rejected;
-    const jobs = {
-      open,
-      begun,
-      finished: open + begun - incomplete,
-      incomplete,
-      delivered,
-      rejected,
-      expired,
-    };
-    const failed = this.#handlers.some(({ outcome }) => outcome === 'failed' || outcome === 'timed-out');
-    const unclean = failed || this.#failed || rejected + expired > 0 || this.reason.kind === 'error';
-    return Object.freeze({
-      reason: this.reason,
-      service: config.service,
-      instanceId,
-      startedAt,
-      durationMs: Math.round(this.#budget.elapsedMs()),
-      budgetMs: config.budgetMs,
-      exitCode: unclean ? 1 : 0,
-      phases: this.#phases,
-      handlers: this.#handlers,
-      jobs,
-      notifiers: this.#notifiers,
-      errors: errors.map(toError),
-    });
   }
 }

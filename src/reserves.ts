@@ -1,0 +1,27 @@
+import type { BudgetShares } from './budget.js';
+import { PHASE_PRIORITY, type Subscriber } from './phases.js';
+
+/** The milliseconds that are kept for whoever comes after a priority. @param ahead all that has not begun, in any order. */
+export function reservedAfter(priority: number, ahead: readonly Subscriber[], shares: BudgetShares): number {
+  const { deliver, release } = PHASE_PRIORITY;
+  const reserves = new Map<number, number>();
+  if (priority > release) reserves.set(release, shares.releaseReserveMs);
+  // Handlers of one priority run together, so the largest of their reserves is theirs.
+  for (const later of ahead) {
+    reserves.set(later.priority, Math.max(reserves.get(later.priority) ?? 0, later.reserveMs));
+  }
+  // What follows delivery in its own phase, answers to open requests say, shares its reserve; half of it stays its own.
+  const delivery = reserves.get(deliver) ?? 0;
+  const following = [...reserves].filter(([later]) => later > release && later < deliver).map(([, ms]) => ms);
+  if (delivery > 0) reserves.set(deliver, Math.max(delivery / 2, delivery - sumOf(following)));
+  // What the release phase asks for must not cost delivery its own.
+  const { budgetMs, reserveMs, interruptGraceMs } = shares;
+  const [toRelease, before] = [[], []] as [number[], number[]];
+  for (const [later, ms] of reserves) (later <= release ? toRelease : before).push(ms);
+  const most = Math.max(0, budgetMs - reserveMs - interruptGraceMs);
+  return sumOf(before) + (priority > release ? Math.min(sumOf(toRelease), most) : sumOf(toRelease));
+}
+
+function sumOf(list: readonly number[]): number {
+  return list.reduce((sum, ms) => sum + ms, 0);
+}
