@@ -127,6 +127,11 @@ export class ShutdownRun {
     if (this.cursor > PHASE_PRIORITY.deliver) this.#group?.cut('dispensable');
   }
 
+  /** Whether memory began it, or cut it short. */
+  get isShortOfMemory(): boolean {
+    return this.reason.kind === 'memory' || this.#graceless;
+  }
+
   /** Memory runs out in so many milliseconds: what comes before the reports is left out as far as it must be. */
   press(leftMs: number): void {
     if (this.cursor <= PHASE_PRIORITY.deliver) return;
