@@ -164,7 +164,7 @@ export class Ledger {
       room -= job.record.length + (job.progress?.length ?? 0);
       // What is copied is the latest.
       this.#forget(job.key);
-      if (job.progress !== undefined) this.#progress.set(job.key, job.progress);
+      if (job.progress !== undefined || this.#told.has(job.key)) this.#progress.set(job.key, job.progress);
       this.#tell(batch, job.key, job.record);
     }
     return jobsIn(batch) === 0 ? undefined : batch;

@@ -135,6 +135,22 @@ describe('the ledger of what Redis must be told', () => {
     await Promise.all(puts);
   });
 
+  it('a job that is begun anew while the copy is made, without a checkpoint, loses that of the job before', () => {
+    const ledger = new Ledger();
+    ledger.startCopy();
+    ledger.takeCopy([job('a', 'half'), job('b', 'half')].values());
+    ledger.delete('a');
+    void ledger.put(job('a'));
+    // It is the last of the open jobs now, and the copy comes to it once more. Redis never had job c.
+    expect(ledger.takeCopy([job('c'), job('a')].values())).toMatchObject({
+      records: ['c', 'record of c', 'a', 'record of a'],
+      progress: [],
+      bare: ['a'],
+    });
+    ledger.endCopy();
+    expect([ledger.size, ledger.isDirty]).toEqual([3, false]);
+  });
+
   it('who waited for a batch that failed waits for the next copy', async () => {
     const ledger = together();
     const put = ledger.put(job('a'));
