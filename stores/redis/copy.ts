@@ -28,11 +28,16 @@ export class WrongCopy extends ShutdownError {
   }
 }
 
-/** Redis's copy of one instance's open jobs. Each copy has an epoch of its own. */
+/**
+ * Redis's copy of one instance's open jobs. Each copy has an epoch of its own, and counts its batches: a replica that takes over and
+ * was behind holds the same copy, and as many jobs perhaps, but not the same.
+ */
 export class Copy {
   readonly #host: CopyHost;
   readonly #keys: readonly string[];
   readonly #index: readonly string[];
+  /** So many Redis took of the copy that is written. */
+  #batches = 0;
 
   constructor(host: CopyHost) {
     this.#host = host;
@@ -45,6 +50,7 @@ export class Copy {
     const { owner, leaseMs } = this.#host;
     const isBegun = this.#ask(BEGIN_COPY, this.#keys, [epoch, leaseMs, owner.describe()], manner);
     await Promise.all([isBegun, this.#enlist(manner)]);
+    this.#batches = 0;
   }
 
   /** Adds jobs to the new one. */
@@ -54,8 +60,11 @@ export class Copy {
 
   /** The new one is whole, and takes the place of the old one, of which only what is to be set aside is kept. */
   async end(epoch: string, aside: readonly string[], manner: Manner): Promise<void> {
-    const isEnded = await this.#ask(END_COPY, this.#keys, [epoch, this.#host.leaseMs, ...aside], manner);
-    if (isEnded !== 1) throw anotherOne();
+    const args = [epoch, this.#batches, this.#host.leaseMs, ...aside];
+    const isEnded = (await this.#ask(END_COPY, this.#keys, args, manner)) as number;
+    if (isEnded === -2) throw anotherState();
+    if (isEnded < 0) throw anotherOne();
+    this.#batches = 0;
   }
 
   /** Changes it. @throws {WrongCopy} when it is not that one, or has not `size` jobs then. */
@@ -86,9 +95,12 @@ export class Copy {
     manner: Manner,
   ): Promise<number> {
     const counts = [records.length / 2, progress.length / 2, bare.length, aside.length];
-    const head = [epoch, stage, this.#host.leaseMs, about, ...counts];
+    const head = [epoch, stage, this.#batches, this.#host.leaseMs, about, ...counts];
     const args = [...head, ...records, ...progress, ...bare, ...aside, ...gone];
-    return (await this.#ask(WRITE, this.#keys, args, manner)) as number;
+    const there = (await this.#ask(WRITE, this.#keys, args, manner)) as number;
+    if (there === -2) throw anotherState();
+    this.#batches += 1;
+    return there;
   }
 
   async #enlist(manner: Manner): Promise<void> {
@@ -116,6 +128,12 @@ export class Copy {
   ): Promise<unknown> {
     return ask(this.#host.line, script, keys, args, manner);
   }
+}
+
+function anotherState(): Error {
+  return new WrongCopy(
+    'Redis has another state of the open jobs than was written last, as after a failover to a replica that was behind',
+  );
 }
 
 function anotherOne(): Error {

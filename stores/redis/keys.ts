@@ -5,7 +5,8 @@
  * ```
  * <prefix>:instances                    sorted set   every instance, by the end of its lease on Redis's own clock
  * <prefix>:{<instance>}:lease           text         while it exists, the instance lives
- *                      :owner           hash         about: what it said of itself; epoch: which copy of its jobs this is
+ *                      :owner           hash         about: what it said of itself; epoch: which copy of its jobs this is;
+ *                                                    epoch-batches: how many it has taken; next, next-batches: the same of a new one
  *                      :jobs            hash         a record for each open job
  *                      :progress        hash         last checkpoints
  *                      :tries           hash         how often a job was claimed in vain

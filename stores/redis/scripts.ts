@@ -28,41 +28,45 @@ return redis.call('zrangebyscore', KEYS[1], '-inf', now[1] * 1000 + math.floor(n
 /** `<epoch> <leaseMs> <about>`: a new copy of all jobs is about to come. */
 export const BEGIN_COPY = onInstance(`
 redis.call('set', lease, '1', 'px', ARGV[2])
-redis.call('hset', owner, 'next', ARGV[1], 'about', ARGV[3])
+redis.call('hset', owner, 'next', ARGV[1], 'next-batches', 0, 'about', ARGV[3])
 redis.call('del', freshJobs, freshProgress)
 return 1`);
 
 /**
- * `<epoch> <leaseMs> <field> …`: it is whole, and takes the place of the one before, of which these jobs are set aside. Whoever had
- * claimed that one has nothing in hand any more.
+ * `<epoch> <batches> <leaseMs> <field> …`: after so many batches it is whole, and takes the place of the one before, of which these
+ * jobs are set aside. Whoever had claimed that one has nothing in hand any more.
+ * @returns 1, or as `WRITE`.
  */
 export const END_COPY = onInstance(`${KEEP}
 if redis.call('hget', owner, 'next') ~= ARGV[1] then return -1 end
-redis.call('set', lease, '1', 'px', ARGV[2])
-for i = 3, #ARGV do keep(ARGV[i]) end
+if redis.call('hget', owner, 'next-batches') ~= ARGV[2] then return -2 end
+redis.call('set', lease, '1', 'px', ARGV[3])
+for i = 4, #ARGV do keep(ARGV[i]) end
 redis.call('del', jobs, progress, tries, claim)
 if redis.call('exists', freshJobs) == 1 then redis.call('rename', freshJobs, jobs) end
 if redis.call('exists', freshProgress) == 1 then redis.call('rename', freshProgress, progress) end
-redis.call('hset', owner, 'epoch', ARGV[1])
-redis.call('hdel', owner, 'next')
+redis.call('hset', owner, 'epoch', ARGV[1], 'epoch-batches', 0)
+redis.call('hdel', owner, 'next', 'next-batches')
 return 1`);
 
 /**
- * `<epoch> <"epoch" | "next"> <leaseMs> <about or ""> <records> <checkpoints> <bare> <aside>`, then so many pairs of field and record,
- * pairs of field and checkpoint, fields that lose their checkpoint, fields that are set aside, and for the rest fields that go.
- * @returns how many jobs the copy has, or -1 when it is not that copy, or the lease was over.
+ * `<epoch> <"epoch" | "next"> <batches> <leaseMs> <about or ""> <records> <checkpoints> <bare> <aside>`, then so many pairs of field and
+ * record, pairs of field and checkpoint, fields that lose their checkpoint, fields that are set aside, and for the rest fields that go.
+ * @returns how many jobs the copy has; -1 when it is not that copy, or the lease was over; -2 when it has not had so many batches before.
  */
 export const WRITE = onInstance(`${KEEP}
 if redis.call('hget', owner, ARGV[2]) ~= ARGV[1] then return -1 end
 if ARGV[2] == 'epoch' and redis.call('exists', lease) == 0 then return -1 end
+if redis.call('hget', owner, ARGV[2] .. '-batches') ~= ARGV[3] then return -2 end
 if ARGV[2] == 'next' then jobs, progress = freshJobs, freshProgress end
-redis.call('set', lease, '1', 'px', ARGV[3])
-if ARGV[4] ~= '' then redis.call('hset', owner, 'about', ARGV[4]) end
-local at = 9
-for _ = 1, ARGV[5] do redis.call('hset', jobs, ARGV[at], ARGV[at + 1]) at = at + 2 end
-for _ = 1, ARGV[6] do redis.call('hset', progress, ARGV[at], ARGV[at + 1]) at = at + 2 end
-for _ = 1, ARGV[7] do redis.call('hdel', progress, ARGV[at]) at = at + 1 end
-for i = at, at + ARGV[8] - 1 do keep(ARGV[i]) end
+redis.call('set', lease, '1', 'px', ARGV[4])
+redis.call('hincrby', owner, ARGV[2] .. '-batches', 1)
+if ARGV[5] ~= '' then redis.call('hset', owner, 'about', ARGV[5]) end
+local at = 10
+for _ = 1, ARGV[6] do redis.call('hset', jobs, ARGV[at], ARGV[at + 1]) at = at + 2 end
+for _ = 1, ARGV[7] do redis.call('hset', progress, ARGV[at], ARGV[at + 1]) at = at + 2 end
+for _ = 1, ARGV[8] do redis.call('hdel', progress, ARGV[at]) at = at + 1 end
+for i = at, at + ARGV[9] - 1 do keep(ARGV[i]) end
 for i = at, #ARGV do redis.call('hdel', jobs, ARGV[i]) redis.call('hdel', progress, ARGV[i]) end
 return redis.call('hlen', jobs)`);
 
