@@ -2,7 +2,8 @@ import { envelopeIdOf, partsOf } from '../../src/envelope.js';
 import type { Orphan } from '../../src/store.js';
 import { fieldOf, indexKey, keyOf, keysOf } from './keys.js';
 import { ask, type Line } from './line.js';
-import { CLAIM, IS_BACK, LOOK, RENEW, SETTLE, SUSPECT, UNLIST } from './scripts.js';
+import { CLAIM, IS_BACK, RENEW, SETTLE, SUSPECT, UNLIST } from './scripts.js';
+import { Search } from './search.js';
 
 /** What it needs to know of its store. */
 export interface ClaimsHost {
@@ -23,6 +24,8 @@ const PORTION_BYTES = 4 * 1024 * 1024;
 const MOST_SETTLED = 1000;
 /** A shutdown waits for what is under way. */
 const MOST_MS = 2000;
+/** After so long a look asks nobody else. */
+const LOOK_MS = 1000;
 
 /** What is in our hand of one instance's jobs. */
 interface Hand {
@@ -46,20 +49,26 @@ export class Claims {
   /** What Redis does not know yet. */
   #unsettled: Settlement[] = [];
   #settling: Promise<void> = Promise.resolve();
+  readonly #search: Search;
 
   constructor(host: ClaimsHost) {
     this.#host = host;
+    this.#search = new Search(host.prefix, (...question) => this.#ask(...question));
   }
 
-  /** The next portion of what others left; empty when there is nothing, or nobody may be judged. */
+  /** The next portion of what others left; empty when there is nothing, nobody may be judged, or too many were asked in vain. */
   async claim(): Promise<readonly Orphan[]> {
     await this.flush();
     if (!this.#host.mayJudge()) return [];
-    for (const instanceId of startAnywhere(await this.#expired())) {
-      const orphans = await this.#claimFrom(instanceId);
+    const { instanceId } = this.#host;
+    const endsAt = performance.now() + LOOK_MS;
+    const isWanted = (id: string) => id !== instanceId && this.#hands.get(id)?.isAll !== true;
+    for (const id of await this.#search.look(isWanted)) {
+      const orphans = await this.#claimFrom(id);
       if (orphans.length > 0) return orphans;
-      if (!this.#host.mayJudge()) break;
+      if (!this.#host.mayJudge() || performance.now() > endsAt) return [];
     }
+    this.#search.goOn();
     return [];
   }
 
@@ -95,11 +104,6 @@ export class Claims {
     return this.#settling;
   }
 
-  async #expired(): Promise<readonly string[]> {
-    const ids = (await this.#ask(LOOK, [indexKey(this.#host.prefix)], [])) as string[];
-    return ids.filter((id) => id !== this.#host.instanceId && this.#hands.get(id)?.isAll !== true);
-  }
-
   async #claimFrom(instanceId: string): Promise<readonly Orphan[]> {
     const { instanceId: claimer, leaseMs, line, prefix } = this.#host;
     const inHand = JSON.stringify([...(this.#hands.get(instanceId)?.fields ?? [])]);
@@ -126,7 +130,10 @@ export class Claims {
   #take(instanceId: string, [what, epoch = '', owner = '', ...rest]: readonly string[]): Orphan[] {
     const hand = this.#hands.get(instanceId);
     if (what === 'in hand' && hand !== undefined) hand.isAll = true;
-    if (what !== 'orphans') return [];
+    if (what !== 'orphans') {
+      this.#search.refused(instanceId, what === 'taken' ? 'taken' : 'not now');
+      return [];
+    }
     const held = hand?.epoch === epoch ? hand : { epoch, fields: new Set<string>(), isAll: false };
     this.#hands.set(instanceId, held);
     const orphans: Orphan[] = [];
@@ -206,10 +213,4 @@ function byInstance(envelopeIds: readonly string[]): ReadonlyMap<string, readonl
     groups.set(instanceId, group);
   }
   return groups;
-}
-
-/** So that survivors do not all try the same one first. */
-function startAnywhere<T>(list: readonly T[]): readonly T[] {
-  const at = Math.floor(Math.random() * list.length);
-  return [...list.slice(at), ...list.slice(0, at)];
 }

@@ -20,10 +20,11 @@ local now = redis.call('time')
 local ends = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[2]
 return redis.call('zadd', KEYS[1], ends, ARGV[1])`;
 
-/** On the index: whose lease is over. Only a hint, the lease itself decides. */
+/** `<offset> <most>` on the index: whose lease is over. Only a hint, the lease itself decides. */
 export const LOOK = `
 local now = redis.call('time')
-return redis.call('zrangebyscore', KEYS[1], '-inf', now[1] * 1000 + math.floor(now[2] / 1000), 'limit', 0, 1000)`;
+local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+return redis.call('zrangebyscore', KEYS[1], '-inf', ms, 'limit', ARGV[1], ARGV[2])`;
 
 /** `<epoch> <leaseMs> <about>`: a new copy of all jobs is about to come. */
 export const BEGIN_COPY = onInstance(`

@@ -1,0 +1,128 @@
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { BorrowedLine } from '../../stores/redis/borrowed-line.js';
+import { Claims } from '../../stores/redis/claims.js';
+import { startRedis } from '../far-ends/redis.js';
+import { startTcpProxy } from '../far-ends/tcp-proxy.js';
+import { RedisPlace } from './redis-place.js';
+
+vi.setConfig({ testTimeout: 60_000 });
+
+const server = await startRedis();
+afterAll(server.stop);
+
+let place: RedisPlace;
+let admin: Redis;
+beforeEach(() => {
+  place = new RedisPlace(server.port);
+  admin = place.client();
+});
+afterEach(async () => {
+  await admin.flushall();
+  await place.end();
+});
+
+/** Somebody who judges at once. */
+function claimer(instanceId = 'ffffffffffff', client = place.client()): Claims {
+  const host = { instanceId, prefix: 'shutdown-bus', leaseMs: 60_000, mayJudge: () => true };
+  return new Claims({ ...host, line: new BorrowedLine(client) });
+}
+
+const idOf = (number: number) => number.toString(16).padStart(12, '0');
+
+/** Dead instances with one job each, `from` that number on; who claimed them lives. */
+async function leave(count: number, { from = 0, holder }: { from?: number; holder?: string } = {}) {
+  const pipeline = admin.pipeline();
+  for (let number = from; number < from + count; number += 1) {
+    const of = `shutdown-bus:{${idOf(number)}}`;
+    pipeline.hset(`${of}:jobs`, 'k', 'a record');
+    pipeline.zadd('shutdown-bus:instances', 1 + number, idOf(number));
+    if (holder !== undefined) pipeline.set(`${of}:claim`, holder, 'PX', 600_000);
+  }
+  await pipeline.exec();
+}
+
+/** How often Redis did that, while something else was done. */
+async function callsOf(command: string, work: () => Promise<unknown>): Promise<number> {
+  await admin.config('RESETSTAT');
+  await work();
+  const found = new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await admin.info('commandstats'));
+  return Number(found?.[1] ?? 0);
+}
+
+/** Who is found in so many looks. */
+async function find(claims: Claims, looks: number): Promise<string[]> {
+  const found: string[] = [];
+  for (let look = 0; look < looks; look += 1)
+    found.push(...(await claims.claim()).map(({ instanceId }) => instanceId));
+  return found;
+}
+
+describe('a free instance among many that another one has claimed', () => {
+  it.each([
+    [0, 1],
+    [60, 2],
+    [1000, 21],
+    [2500, 53],
+  ])('is found behind %i of them in %i looks', async (held, looks) => {
+    await leave(held, { holder: 'aaaaaaaaaaaa' });
+    await leave(1, { from: 5000 });
+    expect(await find(claimer(), looks)).toEqual([idOf(5000)]);
+  });
+
+  it('one that dies later is found as well, when all others have been asked again and again', async () => {
+    await leave(1500, { holder: 'aaaaaaaaaaaa' });
+    const claims = claimer();
+    expect(await find(claims, 40)).toEqual([]);
+    await leave(1, { from: 5000 });
+    // Of two pages.
+    expect(await find(claims, 2)).toEqual([idOf(5000)]);
+  });
+
+  it('many free ones are found one look after the other', async () => {
+    await leave(3);
+    expect((await find(claimer(), 4)).sort()).toEqual([0, 1, 2].map(idOf));
+  });
+});
+
+describe('one look', () => {
+  it('asks fifty instances at most, and with the list itself that is all it says', async () => {
+    await leave(200, { holder: 'aaaaaaaaaaaa' });
+    const claims = claimer();
+    expect(await callsOf('eval', () => claims.claim())).toBe(51);
+  });
+
+  it('does not ask again whom somebody else had a moment ago; a second later it does', async () => {
+    await leave(3, { holder: 'aaaaaaaaaaaa' });
+    const claims = claimer();
+    expect(await callsOf('eval', () => claims.claim())).toBe(4);
+    expect(await callsOf('eval', () => claims.claim())).toBe(1);
+    await admin.del(`shutdown-bus:{${idOf(1)}}:claim`);
+    const startedMs = performance.now();
+    await vi.waitUntil(async () => (await claims.claim())[0]?.instanceId === idOf(1), { timeout: 20_000 });
+    expect(performance.now() - startedMs).toBeLessThan(2000);
+  });
+
+  it('asks again at once whose owner was still alive', async () => {
+    await leave(1);
+    await admin.set(`shutdown-bus:{${idOf(0)}}:lease`, '1');
+    const claims = claimer();
+    expect(await claims.claim()).toEqual([]);
+    await admin.del(`shutdown-bus:{${idOf(0)}}:lease`);
+    expect(await claims.claim()).toHaveLength(1);
+  });
+
+  it('ends after a second or so on a long road: a shutdown waits for it', async () => {
+    await leave(50, { holder: 'aaaaaaaaaaaa' });
+    const road = await startTcpProxy(server.port);
+    const client = place.keep(new Redis(road.port, '127.0.0.1'));
+    await client.ping();
+    road.delayMs = 100;
+    const startedMs = performance.now();
+    expect(await claimer('ffffffffffff', client).claim()).toEqual([]);
+    // One question takes 200 ms, all of them 10 s.
+    expect(performance.now() - startedMs).toBeLessThan(2500);
+    client.disconnect();
+    await road.stop();
+  });
+});
