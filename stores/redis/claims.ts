@@ -38,6 +38,8 @@ interface Hand {
 
 interface Settlement {
   readonly instanceId: string;
+  /** Of the hand they were in. */
+  readonly epoch: string;
   readonly fields: readonly string[];
   readonly fate: Fate;
 }
@@ -76,9 +78,15 @@ export class Claims {
   async settle(envelopeIds: readonly string[], fate: Fate): Promise<void> {
     for (const [instanceId, fields] of byInstance(envelopeIds)) {
       const hand = this.#hands.get(instanceId);
-      const held = fields.filter((field) => hand?.fields.has(field));
+      if (hand === undefined) continue;
+      const held = fields.filter((field) => hand.fields.has(field));
       for (let at = 0; at < held.length; at += MOST_SETTLED)
-        this.#unsettled.push({ instanceId, fields: held.slice(at, at + MOST_SETTLED), fate });
+        this.#unsettled.push({
+          instanceId,
+          epoch: hand.epoch,
+          fields: held.slice(at, at + MOST_SETTLED),
+          fate,
+        });
     }
     await this.flush();
   }
@@ -106,8 +114,8 @@ export class Claims {
 
   async #claimFrom(instanceId: string): Promise<readonly Orphan[]> {
     const { instanceId: claimer, leaseMs, line, prefix } = this.#host;
-    const inHand = JSON.stringify([...(this.#hands.get(instanceId)?.fields ?? [])]);
-    const args = [claimer, leaseMs, inHand, PORTION_BYTES, ...PORTIONS];
+    const { epoch = '', fields = [] } = this.#hands.get(instanceId) ?? {};
+    const args = [claimer, leaseMs, epoch, JSON.stringify([...fields]), PORTION_BYTES, ...PORTIONS];
     let isLate = false;
     const watched: Pick<Line, 'eval'> = {
       eval: async (...call) => {
@@ -173,14 +181,14 @@ export class Claims {
     }
   }
 
-  async #tell({ instanceId, fields, fate }: Settlement): Promise<void> {
+  async #tell({ instanceId, epoch, fields, fate }: Settlement): Promise<void> {
     const hand = this.#hands.get(instanceId);
-    // Lost in the meantime: to another claimer, or to its owner.
-    if (hand === undefined) return;
+    // Lost in the meantime: to another claimer, or to its owner, whose next copy may be in our hand by now.
+    if (hand?.epoch !== epoch) return;
     const { instanceId: claimer, prefix } = this.#host;
     const isLast = fields.length === hand.fields.size ? '1' : '';
     const keys = keysOf(prefix, instanceId);
-    const left = await this.#ask(SETTLE, keys, [claimer, hand.epoch, fate, isLast, ...fields]);
+    const left = await this.#ask(SETTLE, keys, [claimer, epoch, fate, isLast, ...fields]);
     for (const field of fields) hand.fields.delete(field);
     hand.isAll = false;
     if (hand.fields.size === 0) this.#hands.delete(instanceId);

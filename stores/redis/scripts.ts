@@ -81,7 +81,7 @@ else redis.call('hset', owner, 'about', ARGV[2]) end
 return left`);
 
 /**
- * `<claimer> <leaseMs> <JSON: fields in hand> <most bytes> <most of the untried> <of those tried once> <of others>`.
+ * `<claimer> <leaseMs> <epoch in hand> <JSON: its fields> <most bytes> <most of the untried> <of those tried once> <of others>`.
  * Those that were never tried come first, many together; whatever killed its reporter before comes alone in the end.
  * @returns `[what]`: `alive`, `taken` by another claimer, `gone` with nothing left, `in hand` all that is left; or
  * `['orphans', epoch, about, field, record, checkpoint, tries, …]`.
@@ -94,11 +94,14 @@ if redis.call('exists', jobs) == 0 then
   redis.call('del', owner, progress, tries, claim, freshJobs, freshProgress)
   return { 'gone' }
 end
-local mostBytes = tonumber(ARGV[4])
+local epoch = redis.call('hget', owner, 'epoch') or ''
 local seen = {}
-for _, field in ipairs(cjson.decode(ARGV[3])) do seen[field] = true end
+if ARGV[3] == epoch then
+  for _, field in ipairs(cjson.decode(ARGV[4])) do seen[field] = true end
+end
+local mostBytes = tonumber(ARGV[5])
 local groups = {}
-for i = 1, 3 do groups[i] = { most = tonumber(ARGV[4 + i]), bytes = 0, full = false } end
+for i = 1, 3 do groups[i] = { most = tonumber(ARGV[5 + i]), bytes = 0, full = false } end
 local cursor = '0'
 repeat
   local page = redis.call('hscan', jobs, cursor, 'count', 50)
@@ -123,7 +126,7 @@ if #chosen == 0 then chosen = groups[2] end
 if #chosen == 0 then chosen = groups[3] end
 if #chosen == 0 then return { 'in hand' } end
 redis.call('set', claim, ARGV[1], 'px', ARGV[2])
-local answer = { 'orphans', redis.call('hget', owner, 'epoch') or '', redis.call('hget', owner, 'about') or '' }
+local answer = { 'orphans', epoch, redis.call('hget', owner, 'about') or '' }
 for i = 1, #chosen, 2 do
   answer[#answer + 1] = chosen[i]
   answer[#answer + 1] = chosen[i + 1]

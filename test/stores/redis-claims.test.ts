@@ -2,6 +2,8 @@ import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BorrowedLine } from '../../stores/redis/borrowed-line.js';
 import { Claims } from '../../stores/redis/claims.js';
+import type { RedisClient } from '../../stores/redis/line.js';
+import { SETTLE } from '../../stores/redis/scripts.js';
 import { startRedis } from '../far-ends/redis.js';
 import { startTcpProxy } from '../far-ends/tcp-proxy.js';
 import { RedisPlace } from './redis-place.js';
@@ -23,8 +25,8 @@ afterEach(async () => {
 });
 
 /** Somebody who judges at once. */
-function claimer(instanceId = 'ffffffffffff', client = place.client()): Claims {
-  const host = { instanceId, prefix: 'shutdown-bus', leaseMs: 60_000, mayJudge: () => true };
+function claimer(client: RedisClient = place.client()): Claims {
+  const host = { instanceId: 'ffffffffffff', prefix: 'shutdown-bus', leaseMs: 60_000, mayJudge: () => true };
   return new Claims({ ...host, line: new BorrowedLine(client) });
 }
 
@@ -119,10 +121,61 @@ describe('one look', () => {
     await client.ping();
     road.delayMs = 100;
     const startedMs = performance.now();
-    expect(await claimer('ffffffffffff', client).claim()).toEqual([]);
+    expect(await claimer(client).claim()).toEqual([]);
     // One question takes 200 ms, all of them 10 s.
     expect(performance.now() - startedMs).toBeLessThan(2500);
     client.disconnect();
     await road.stop();
+  });
+});
+
+describe('what could not be settled in time', () => {
+  /** A claimer that cannot settle anything until it is allowed to. */
+  function startForgetful() {
+    const client = place.client();
+    const state = { mayMend: false };
+    const run = client.eval.bind(client) as RedisClient['eval'];
+    const forgetful = Object.assign(client as RedisClient, {
+      eval: async (...call: Parameters<RedisClient['eval']>) => {
+        if (call[0] === SETTLE && !state.mayMend) throw new Error('LOADING');
+        return run(...call);
+      },
+    });
+    return { claims: claimer(forgetful), mend: () => void (state.mayMend = true) };
+  }
+
+  const of = `shutdown-bus:{${idOf(0)}}`;
+  const settled = [`${idOf(0)}/k`];
+
+  it('is settled later, when the instance is still the one that was claimed', async () => {
+    await leave(1);
+    const { claims, mend } = startForgetful();
+    await claims.claim();
+    await claims.settle(settled, 'delivered');
+    expect(await admin.exists(`${of}:jobs`)).toBe(1);
+    mend();
+    expect(await claims.claim()).toEqual([]);
+    expect(await admin.keys('*')).toEqual([]);
+  });
+
+  it('harms no job of the same key in a later copy, which is claimed as well', async () => {
+    await leave(1);
+    const { claims, mend } = startForgetful();
+    await claims.claim();
+    await claims.settle(settled, 'delivered');
+    // Its owner came back, wrote all jobs anew, and died.
+    await admin.del(`${of}:claim`, `${of}:tries`);
+    await admin.hset(`${of}:owner`, 'epoch', 'another one');
+    await admin.hset(`${of}:jobs`, { k: 'another record', other: 'one more' });
+    const found = await claims.claim();
+    expect(found.map(({ key, record }) => [key, record]).sort()).toEqual([
+      ['k', 'another record'],
+      ['other', 'one more'],
+    ]);
+    mend();
+    await claims.flush();
+    expect(await admin.hgetall(`${of}:jobs`)).toEqual({ k: 'another record', other: 'one more' });
+    await claims.settle([...settled, `${idOf(0)}/other`], 'delivered');
+    expect(await admin.keys('*')).toEqual([]);
   });
 });
