@@ -27,6 +27,12 @@ export function redisStore(options: RedisStoreOptions): JobStore {
   return new RedisStore(checked(options));
 }
 
+interface GivingBack {
+  readonly tried: boolean;
+  /** The try is taken back, and they stay claimed as long as this process lives: it is not given them again. */
+  readonly keep?: boolean;
+}
+
 interface Parts {
   readonly mirror: Mirror;
   readonly claims: Claims;
@@ -91,8 +97,9 @@ class RedisStore implements JobStore {
     await this.#open?.claims.settle(envelopeIds, 'delivered');
   }
 
-  async giveBack(envelopeIds: readonly string[], { tried }: { tried: boolean }): Promise<void> {
-    await this.#open?.claims.settle(envelopeIds, tried ? 'tried' : 'untried');
+  async giveBack(envelopeIds: readonly string[], { tried, keep = false }: GivingBack): Promise<void> {
+    const fate = tried ? 'tried' : 'untried';
+    await this.#open?.claims.settle(envelopeIds, keep ? 'kept' : fate);
   }
 
   async setAside(envelopeIds: readonly string[]): Promise<void> {

@@ -1,5 +1,6 @@
 import { envelopeIdOf, partsOf } from '../../src/envelope.js';
 import type { Orphan } from '../../src/store.js';
+import { Hand } from './hand.js';
 import { fieldOf, indexKey, keyOf, keysOf } from './keys.js';
 import { ask, type Line } from './line.js';
 import { CLAIM, IS_BACK, RENEW, SETTLE, SUSPECT, UNLIST } from './scripts.js';
@@ -15,8 +16,8 @@ export interface ClaimsHost {
   mayJudge(): boolean;
 }
 
-/** What becomes of jobs that were claimed. */
-export type Fate = 'delivered' | 'aside' | 'untried' | 'tried';
+/** What becomes of jobs that were claimed: all but those that are kept leave our hand. */
+export type Fate = 'delivered' | 'aside' | 'untried' | 'tried' | 'kept';
 
 /** So many orphans a claim: never tried before, tried once, tried more often. */
 const PORTIONS = [2000, 50, 1] as const;
@@ -26,15 +27,6 @@ const MOST_SETTLED = 1000;
 const MOST_MS = 2000;
 /** After so long a look asks nobody else. */
 const LOOK_MS = 1000;
-
-/** What is in our hand of one instance's jobs. */
-interface Hand {
-  /** Of the copy they were claimed from. */
-  readonly epoch: string;
-  readonly fields: Set<string>;
-  /** All that it still has is in our hand. */
-  isAll: boolean;
-}
 
 interface Settlement {
   readonly instanceId: string;
@@ -80,13 +72,7 @@ export class Claims {
       const hand = this.#hands.get(instanceId);
       if (hand === undefined) continue;
       const held = fields.filter((field) => hand.fields.has(field));
-      for (let at = 0; at < held.length; at += MOST_SETTLED)
-        this.#unsettled.push({
-          instanceId,
-          epoch: hand.epoch,
-          fields: held.slice(at, at + MOST_SETTLED),
-          fate,
-        });
+      this.#decide(instanceId, hand, held, fate);
     }
     await this.flush();
   }
@@ -100,16 +86,28 @@ export class Claims {
   /** Gives everything back. */
   async releaseAll(): Promise<void> {
     await this.flush();
-    const ids = [...this.#hands].flatMap(([instanceId, { fields }]) =>
-      [...fields].map((field) => envelopeIdOf(instanceId, keyOf(field))),
-    );
-    await this.settle(ids, 'untried');
+    for (const [instanceId, hand] of this.#hands) this.#decide(instanceId, hand, [...hand.fields], 'untried');
+    await this.flush();
   }
 
   /** Tells Redis what it does not know yet. Never rejects. */
   flush(): Promise<void> {
     this.#settling = this.#settling.then(() => this.#flush());
     return this.#settling;
+  }
+
+  #decide(instanceId: string, hand: Hand, fields: readonly string[], fate: Fate): void {
+    const { tried, untried } = hand.byTry(fields);
+    const isTakenBack = fate === 'kept' || fate === 'untried';
+    // A try is taken back once.
+    this.#note(instanceId, hand, isTakenBack ? tried : fields, fate);
+    if (fate === 'kept') hand.takeBack(tried);
+    if (fate === 'untried') this.#note(instanceId, hand, untried, 'tried');
+  }
+
+  #note(instanceId: string, { epoch }: Hand, fields: readonly string[], fate: Fate): void {
+    for (let at = 0; at < fields.length; at += MOST_SETTLED)
+      this.#unsettled.push({ instanceId, epoch, fields: fields.slice(at, at + MOST_SETTLED), fate });
   }
 
   async #claimFrom(instanceId: string): Promise<readonly Orphan[]> {
@@ -142,7 +140,7 @@ export class Claims {
       this.#search.refused(instanceId, what === 'taken' ? 'taken' : 'not now');
       return [];
     }
-    const held = hand?.epoch === epoch ? hand : { epoch, fields: new Set<string>(), isAll: false };
+    const held = hand?.epoch === epoch ? hand : new Hand(epoch);
     this.#hands.set(instanceId, held);
     const orphans: Orphan[] = [];
     for (let at = 0; at < rest.length; at += 4) {
@@ -186,11 +184,10 @@ export class Claims {
     // Lost in the meantime: to another claimer, or to its owner, whose next copy may be in our hand by now.
     if (hand?.epoch !== epoch) return;
     const { instanceId: claimer, prefix } = this.#host;
-    const isLast = fields.length === hand.fields.size ? '1' : '';
+    const isLast = fate !== 'kept' && fields.length === hand.fields.size ? '1' : '';
     const keys = keysOf(prefix, instanceId);
     const left = await this.#ask(SETTLE, keys, [claimer, epoch, fate, isLast, ...fields]);
-    for (const field of fields) hand.fields.delete(field);
-    hand.isAll = false;
+    if (fate !== 'kept') hand.letGo(fields);
     if (hand.fields.size === 0) this.#hands.delete(instanceId);
     if (left === 2) await this.#unlist(instanceId);
   }

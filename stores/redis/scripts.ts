@@ -144,7 +144,7 @@ redis.call('set', claim, ARGV[1], 'px', ARGV[2])
 return 1`);
 
 /**
- * `<claimer> <epoch> <"delivered" | "aside" | "untried" | "tried"> <"1": nothing else in hand> <field> …`.
+ * `<claimer> <epoch> <"delivered" | "aside" | "untried" | "tried" | "kept"> <"1": nothing else in hand> <field> …`.
  * @returns 2 when the instance is gone with its last job, else 1; 0 when its jobs are not those that were claimed.
  */
 export const SETTLE = onInstance(`${KEEP}
@@ -152,7 +152,8 @@ if (redis.call('hget', owner, 'epoch') or '') ~= ARGV[2] then return 0 end
 local fate = ARGV[3]
 for i = 5, #ARGV do
   local field = ARGV[i]
-  if fate == 'untried' and redis.call('hincrby', tries, field, -1) <= 0 then redis.call('hdel', tries, field) end
+  local isTakenBack = fate == 'untried' or fate == 'kept'
+  if isTakenBack and redis.call('hincrby', tries, field, -1) <= 0 then redis.call('hdel', tries, field) end
   if fate == 'aside' then keep(field) end
   if fate == 'delivered' or fate == 'aside' then
     redis.call('hdel', jobs, field)

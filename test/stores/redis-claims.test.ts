@@ -4,6 +4,7 @@ import { BorrowedLine } from '../../stores/redis/borrowed-line.js';
 import { Claims } from '../../stores/redis/claims.js';
 import type { RedisClient } from '../../stores/redis/line.js';
 import { SETTLE } from '../../stores/redis/scripts.js';
+import { redisStore } from '../../stores/redis.js';
 import { startRedis } from '../far-ends/redis.js';
 import { startTcpProxy } from '../far-ends/tcp-proxy.js';
 import { RedisPlace } from './redis-place.js';
@@ -126,6 +127,62 @@ describe('one look', () => {
     expect(performance.now() - startedMs).toBeLessThan(2500);
     client.disconnect();
     await road.stop();
+  });
+});
+
+describe('what is given back and kept all the same', () => {
+  const of = `shutdown-bus:{${idOf(0)}}`;
+  const [k, other] = [`${idOf(0)}/k`, `${idOf(0)}/other`];
+
+  async function startSurvivor() {
+    await leave(1);
+    await admin.hset(`${of}:jobs`, 'other', 'a record');
+    // Whoever tried it before died of it.
+    await admin.hset(`${of}:tries`, 'k', '1');
+    const tenant = place.tenant(redisStore({ url: place.url, leaseMs: 1000 }));
+    // The one that was never tried comes first.
+    for (const key of ['other', 'k'])
+      expect(await tenant.claim(new Set([idOf(0)]), 1, 20_000)).toMatchObject([{ key }]);
+    expect(await admin.hgetall(`${of}:tries`)).toEqual({ k: '2', other: '1' });
+    const giveBack = async (options: { tried: boolean; keep?: boolean }, ...ids: string[]) =>
+      tenant.store.giveBack?.(ids, options);
+    return { tenant, giveBack };
+  }
+
+  it('is tried no more, given to nobody while its claimer lives, and free at its close', async () => {
+    const { tenant, giveBack } = await startSurvivor();
+    await giveBack({ tried: false, keep: true }, k, other);
+    // Once, however often it is said.
+    await giveBack({ tried: false, keep: true }, k);
+    expect(await admin.hgetall(`${of}:tries`)).toEqual({ k: '1' });
+    expect(await tenant.look()).toEqual([]);
+    await tenant.store.heartbeat?.();
+    expect(await tenant.look()).toEqual([]);
+    expect(await claimer().claim()).toEqual([]);
+    expect(await admin.get(`${of}:claim`)).toBe(tenant.instanceId);
+    await tenant.close();
+    expect(await admin.hgetall(`${of}:tries`)).toEqual({ k: '1' });
+    expect(await claimer().claim()).toMatchObject([{ key: 'other', tries: 1 }]);
+  });
+
+  it('lets the others go: they come again, and can be delivered', async () => {
+    const { tenant, giveBack } = await startSurvivor();
+    await giveBack({ tried: false, keep: true }, k);
+    await giveBack({ tried: false }, other);
+    expect(await tenant.look()).toMatchObject([{ key: 'other', tries: 1 }]);
+    await tenant.store.markDelivered([other]);
+    expect(await tenant.look()).toEqual([]);
+    expect(await admin.hkeys(`${of}:jobs`)).toEqual(['k']);
+    // It can go later, and then its try is not taken back once more.
+    await giveBack({ tried: false }, k);
+    expect(await admin.hgetall(`${of}:tries`)).toEqual({ k: '1' });
+    expect(await admin.exists(`${of}:claim`)).toBe(0);
+  });
+
+  it('not kept, it comes again', async () => {
+    const { tenant, giveBack } = await startSurvivor();
+    await giveBack({ tried: false }, k, other);
+    expect(await tenant.look()).toMatchObject([{ key: 'other' }]);
   });
 });
 
