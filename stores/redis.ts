@@ -63,7 +63,8 @@ class RedisStore implements JobStore {
     const mirror = new Mirror({ line, owner, prefix, leaseMs });
     const mayJudge = () => this.#closing === undefined && mirror.isSteady;
     this.#ownId = instanceId;
-    this.#parts = { mirror, claims: new Claims({ line, instanceId, prefix, leaseMs, mayJudge }) };
+    const warn = (text: string) => owner.warn(text);
+    this.#parts = { mirror, claims: new Claims({ line, instanceId, prefix, leaseMs, mayJudge, warn }) };
     line.start({
       up: () => mirror.up(),
       down: (error) => mirror.down(error),

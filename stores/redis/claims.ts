@@ -1,7 +1,8 @@
 import { envelopeIdOf, partsOf } from '../../src/envelope.js';
+import { messageOf } from '../../src/errors.js';
 import type { Orphan } from '../../src/store.js';
 import { Hand } from './hand.js';
-import { fieldOf, indexKey, keyOf, keysOf } from './keys.js';
+import { fieldsOf, indexKey, keysOf } from './keys.js';
 import { ask, type Line } from './line.js';
 import { CLAIM, IS_BACK, RENEW, SETTLE, SUSPECT, UNLIST } from './scripts.js';
 import { Search } from './search.js';
@@ -14,6 +15,8 @@ export interface ClaimsHost {
   readonly leaseMs: number;
   /** Whether a lease that is over is a sign of death. */
   mayJudge(): boolean;
+  /** Something its operator should know. */
+  warn(line: string): void;
 }
 
 /** What becomes of jobs that were claimed: all but those that are kept leave our hand. */
@@ -27,6 +30,15 @@ const MOST_SETTLED = 1000;
 const MOST_MS = 2000;
 /** After so long a look asks nobody else. */
 const LOOK_MS = 1000;
+
+/** Of `CLAIM`. */
+type Answer = readonly [
+  what: string,
+  strange: number,
+  epoch?: string,
+  owner?: string,
+  ...jobs: (string | number | null)[],
+];
 
 interface Settlement {
   readonly instanceId: string;
@@ -44,6 +56,7 @@ export class Claims {
   #unsettled: Settlement[] = [];
   #settling: Promise<void> = Promise.resolve();
   readonly #search: Search;
+  readonly #warned = new Set<string>();
 
   constructor(host: ClaimsHost) {
     this.#host = host;
@@ -68,10 +81,10 @@ export class Claims {
 
   /** Decides on what was claimed. Resolves when Redis knows, or cannot be told now: then it will be told later. */
   async settle(envelopeIds: readonly string[], fate: Fate): Promise<void> {
-    for (const [instanceId, fields] of byInstance(envelopeIds)) {
+    for (const [instanceId, keys] of byInstance(envelopeIds)) {
       const hand = this.#hands.get(instanceId);
       if (hand === undefined) continue;
-      const held = fields.filter((field) => hand.fields.has(field));
+      const held = keys.flatMap(fieldsOf).filter((field) => hand.fields.has(field));
       this.#decide(instanceId, hand, held, fate);
     }
     await this.flush();
@@ -117,7 +130,7 @@ export class Claims {
     let isLate = false;
     const watched: Pick<Line, 'eval'> = {
       eval: async (...call) => {
-        const answer = (await line.eval(...call)) as string[];
+        const answer = (await line.eval(...call)) as Answer;
         // Nobody waits for them any more.
         if (isLate) await this.settle(this.#take(instanceId, answer).map(idOf), 'untried');
         return answer;
@@ -125,15 +138,26 @@ export class Claims {
     };
     try {
       const patience = { holds: true, limitMs: MOST_MS };
-      const answer = (await ask(watched, CLAIM, keysOf(prefix, instanceId), args, patience)) as string[];
+      const answer = (await ask(watched, CLAIM, keysOf(prefix, instanceId), args, patience)) as Answer;
       if (answer[0] === 'gone') await this.#unlist(instanceId);
       return this.#take(instanceId, answer);
+    } catch (error) {
+      if (!isBadData(error)) throw error;
+      this.#search.refused(instanceId, 'unreadable');
+      this.#warnOnce(instanceId, `the jobs of instance ${instanceId} are not reported`, error);
+      return [];
     } finally {
       isLate = true;
     }
   }
 
-  #take(instanceId: string, [what, epoch = '', owner = '', ...rest]: readonly string[]): Orphan[] {
+  #take(instanceId: string, [what, strange, epoch = '', owner = '', ...jobs]: Answer): Orphan[] {
+    const { prefix, warn } = this.#host;
+    if (strange > 0)
+      warn(
+        `${strange} jobs of instance ${instanceId} are not reported, but set aside in ${prefix}:{${instanceId}}:aside: ` +
+          'their keys are no UTF-8, so none of us wrote them',
+      );
     const hand = this.#hands.get(instanceId);
     if (what === 'in hand' && hand !== undefined) hand.isAll = true;
     if (what !== 'orphans') {
@@ -142,19 +166,7 @@ export class Claims {
     }
     const held = hand?.epoch === epoch ? hand : new Hand(epoch);
     this.#hands.set(instanceId, held);
-    const orphans: Orphan[] = [];
-    for (let at = 0; at < rest.length; at += 4) {
-      const [field, record, progress, tries] = rest.slice(at, at + 4) as [
-        string,
-        string,
-        string | null,
-        string,
-      ];
-      held.fields.add(field);
-      const job = { key: keyOf(field), record, progress: progress ?? undefined };
-      orphans.push({ instanceId, ...job, owner, tries: Number(tries) });
-    }
-    return orphans;
+    return held.take(jobs).map((job) => ({ ...job, instanceId, owner }));
   }
 
   async #renew(instanceId: string, hand: Hand): Promise<void> {
@@ -172,8 +184,11 @@ export class Claims {
     ) {
       try {
         await this.#tell(next);
-      } catch {
-        return;
+      } catch (error) {
+        if (!isBadData(error)) return;
+        // They stay in our hand: whatever cannot be removed must not be claimed again and again.
+        const { instanceId } = next;
+        this.#warnOnce(instanceId, `what became of jobs of instance ${instanceId} is not written`, error);
       }
       this.#unsettled = this.#unsettled.slice(1);
     }
@@ -201,9 +216,22 @@ export class Claims {
     if (isBack === 1) await this.#ask(SUSPECT, index, [instanceId]);
   }
 
+  #warnOnce(instanceId: string, what: string, error: unknown): void {
+    if (this.#warned.has(what)) return;
+    this.#warned.add(what);
+    this.#host.warn(
+      `${what}: ${messageOf(error)}; somebody else wrote to keys with {${instanceId}} in their names: mend or delete them`,
+    );
+  }
+
   #ask(script: string, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
     return ask(this.#host.line, script, keys, args, { holds: true, limitMs: MOST_MS });
   }
+}
+
+/** What is in Redis is not what we write: no second try helps. */
+function isBadData(error: unknown): boolean {
+  return /WRONGTYPE|not an integer/.test(messageOf(error));
 }
 
 function idOf({ instanceId, key }: Orphan): string {
@@ -214,7 +242,7 @@ function byInstance(envelopeIds: readonly string[]): ReadonlyMap<string, readonl
   const groups = new Map<string, string[]>();
   for (const [instanceId, key] of envelopeIds.map(partsOf)) {
     const group = groups.get(instanceId) ?? [];
-    group.push(fieldOf(key));
+    group.push(key);
     groups.set(instanceId, group);
   }
   return groups;

@@ -1,3 +1,6 @@
+import type { Orphan } from '../../src/store.js';
+import { keyOf } from './keys.js';
+
 /** What is in our hand of one instance's jobs. */
 export class Hand {
   /** Of the copy they were claimed from. */
@@ -10,6 +13,24 @@ export class Hand {
 
   constructor(epoch: string) {
     this.epoch = epoch;
+  }
+
+  /** @param claimed field, record, checkpoint and tries of each, in turn */
+  take(
+    claimed: readonly (string | number | null)[],
+  ): Pick<Orphan, 'key' | 'record' | 'progress' | 'tries'>[] {
+    const jobs = [];
+    for (let at = 0; at < claimed.length; at += 4) {
+      const [field, record, progress, tries] = claimed.slice(at, at + 4) as [
+        string,
+        string,
+        string | null,
+        number,
+      ];
+      this.fields.add(field);
+      jobs.push({ key: keyOf(field), record, progress: progress ?? undefined, tries });
+    }
+    return jobs;
   }
 
   /** Their try is taken back, and they stay. */

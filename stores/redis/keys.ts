@@ -45,7 +45,19 @@ export function fieldOf(key: string): string {
   return key.startsWith('"') || HALF_CHARACTER.test(key) ? JSON.stringify(key) : key;
 }
 
-/** The opposite. */
+/** The opposite. A field that was not made of any key is its own key. */
 export function keyOf(field: string): string {
-  return field.startsWith('"') ? (JSON.parse(field) as string) : field;
+  if (!field.startsWith('"')) return field;
+  try {
+    const key: unknown = JSON.parse(field);
+    return typeof key === 'string' && fieldOf(key) === field ? key : field;
+  } catch {
+    return field;
+  }
+}
+
+/** All fields that {@link keyOf} gives that key for. */
+export function fieldsOf(key: string): readonly string[] {
+  const field = fieldOf(key);
+  return field === key ? [key] : [field, key];
 }

@@ -14,6 +14,33 @@ local function keep(field)
   if record then redis.call('hset', aside, field, cjson.encode(kept)) end
 end`;
 
+/** Takes a job out. */
+const REMOVE = `
+local function remove(field)
+  for _, key in ipairs({ jobs, progress, tries }) do redis.call('hdel', key, field) end
+end`;
+
+/** Whether a field is UTF-8. What is none comes to us as another one: we could not even remove it. */
+const IS_TEXT = `
+local characters = {
+  '^[\\194-\\223][\\128-\\191]', '^\\224[\\160-\\191][\\128-\\191]', '^[\\225-\\236\\238\\239][\\128-\\191][\\128-\\191]',
+  '^\\237[\\128-\\159][\\128-\\191]', '^\\240[\\144-\\191][\\128-\\191][\\128-\\191]',
+  '^[\\241-\\243][\\128-\\191][\\128-\\191][\\128-\\191]', '^\\244[\\128-\\143][\\128-\\191][\\128-\\191]'
+}
+local function isText(field)
+  local at = string.find(field, '[\\128-\\255]')
+  while at do
+    local last
+    for _, character in ipairs(characters) do
+      local _, found = string.find(field, character, at)
+      last = last or found
+    end
+    if not last then return false end
+    at = string.find(field, '[\\128-\\255]', last + 1)
+  end
+  return true
+end`;
+
 /** `<instance> <leaseMs>` on the index: it lives that much longer. */
 export const ENLIST = `
 local now = redis.call('time')
@@ -83,17 +110,13 @@ return left`);
 /**
  * `<claimer> <leaseMs> <epoch in hand> <JSON: its fields> <most bytes> <most of the untried> <of those tried once> <of others>`.
  * Those that were never tried come first, many together; whatever killed its reporter before comes alone in the end.
- * @returns `[what]`: `alive`, `taken` by another claimer, `gone` with nothing left, `in hand` all that is left; or
- * `['orphans', epoch, about, field, record, checkpoint, tries, …]`.
+ * @returns `[what, strange]`: `alive`, `taken` by another claimer, `gone` with nothing left, `in hand` all that is left; or
+ * `['orphans', strange, epoch, about, field, record, checkpoint, tries, …]`. So many fields were `strange`, and set aside.
  */
-export const CLAIM = onInstance(`
-if redis.call('exists', lease) == 1 then return { 'alive' } end
+export const CLAIM = onInstance(`${KEEP}${REMOVE}${IS_TEXT}
+if redis.call('exists', lease) == 1 then return { 'alive', 0 } end
 local holder = redis.call('get', claim)
-if holder and holder ~= ARGV[1] then return { 'taken' } end
-if redis.call('exists', jobs) == 0 then
-  redis.call('del', owner, progress, tries, claim, freshJobs, freshProgress)
-  return { 'gone' }
-end
+if holder and holder ~= ARGV[1] then return { 'taken', 0 } end
 local epoch = redis.call('hget', owner, 'epoch') or ''
 local seen = {}
 if ARGV[3] == epoch then
@@ -102,15 +125,23 @@ end
 local mostBytes = tonumber(ARGV[5])
 local groups = {}
 for i = 1, 3 do groups[i] = { most = tonumber(ARGV[5 + i]), bytes = 0, full = false } end
+local function triesOf(field)
+  return tonumber(string.match(redis.call('hget', tries, field) or '', '^%d%d?%d?$') or 0)
+end
+local strange = 0
 local cursor = '0'
 repeat
   local page = redis.call('hscan', jobs, cursor, 'count', 50)
   cursor = page[1]
   for i = 1, #page[2], 2 do
     local field, record = page[2][i], page[2][i + 1]
-    if not seen[field] then
+    if not isText(field) then
+      strange = strange + 1
+      keep(field)
+      remove(field)
+    elseif not seen[field] then
       seen[field] = true
-      local before = tonumber(redis.call('hget', tries, field) or 0)
+      local before = triesOf(field)
       local group = groups[math.min(before, 2) + 1]
       if not group.full then
         group[#group + 1] = field
@@ -121,17 +152,23 @@ repeat
     end
   end
 until cursor == '0' or groups[1].full
+if redis.call('exists', jobs) == 0 then
+  redis.call('del', owner, progress, tries, claim, freshJobs, freshProgress)
+  return { 'gone', strange }
+end
 local chosen = groups[1]
 if #chosen == 0 then chosen = groups[2] end
 if #chosen == 0 then chosen = groups[3] end
-if #chosen == 0 then return { 'in hand' } end
+if #chosen == 0 then return { 'in hand', strange } end
 redis.call('set', claim, ARGV[1], 'px', ARGV[2])
-local answer = { 'orphans', epoch, redis.call('hget', owner, 'about') or '' }
+local answer = { 'orphans', strange, epoch, redis.call('hget', owner, 'about') or '' }
 for i = 1, #chosen, 2 do
   answer[#answer + 1] = chosen[i]
   answer[#answer + 1] = chosen[i + 1]
   answer[#answer + 1] = redis.call('hget', progress, chosen[i])
-  answer[#answer + 1] = redis.call('hincrby', tries, chosen[i], 1)
+  local now = triesOf(chosen[i]) + 1
+  redis.call('hset', tries, chosen[i], now)
+  answer[#answer + 1] = now
 end
 return answer`);
 
@@ -147,7 +184,7 @@ return 1`);
  * `<claimer> <epoch> <"delivered" | "aside" | "untried" | "tried" | "kept"> <"1": nothing else in hand> <field> …`.
  * @returns 2 when the instance is gone with its last job, else 1; 0 when its jobs are not those that were claimed.
  */
-export const SETTLE = onInstance(`${KEEP}
+export const SETTLE = onInstance(`${KEEP}${REMOVE}
 if (redis.call('hget', owner, 'epoch') or '') ~= ARGV[2] then return 0 end
 local fate = ARGV[3]
 for i = 5, #ARGV do
@@ -155,11 +192,7 @@ for i = 5, #ARGV do
   local isTakenBack = fate == 'untried' or fate == 'kept'
   if isTakenBack and redis.call('hincrby', tries, field, -1) <= 0 then redis.call('hdel', tries, field) end
   if fate == 'aside' then keep(field) end
-  if fate == 'delivered' or fate == 'aside' then
-    redis.call('hdel', jobs, field)
-    redis.call('hdel', progress, field)
-    redis.call('hdel', tries, field)
-  end
+  if fate == 'delivered' or fate == 'aside' then remove(field) end
 end
 if ARGV[4] == '1' and redis.call('get', claim) == ARGV[1] then redis.call('del', claim) end
 if redis.call('exists', jobs) == 1 or redis.call('exists', lease) == 1 then return 1 end

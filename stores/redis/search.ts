@@ -10,15 +10,18 @@ const PAGE = 1000;
 const MOST_ASKED = 50;
 /** Whoever has just claimed an instance keeps it for a moment. */
 const TAKEN_MS = 1000;
+/** What cannot be read may be mended by somebody. */
+const UNREADABLE_MS = 60_000;
 /** So many are known to have been asked. */
 const MOST_KNOWN = 10_000;
 
 /** Why an instance had nothing for us. */
-export type Refusal = 'not now' | 'taken';
+export type Refusal = 'not now' | 'taken' | 'unreadable';
 
 const PAUSE_MS: Readonly<Record<Refusal, number>> = {
   'not now': 0,
   taken: TAKEN_MS,
+  unreadable: UNREADABLE_MS,
 };
 
 /**

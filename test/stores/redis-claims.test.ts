@@ -1,7 +1,6 @@
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { BorrowedLine } from '../../stores/redis/borrowed-line.js';
-import { Claims } from '../../stores/redis/claims.js';
+import type { Claims } from '../../stores/redis/claims.js';
 import type { RedisClient } from '../../stores/redis/line.js';
 import { SETTLE } from '../../stores/redis/scripts.js';
 import { redisStore } from '../../stores/redis.js';
@@ -24,12 +23,6 @@ afterEach(async () => {
   await admin.flushall();
   await place.end();
 });
-
-/** Somebody who judges at once. */
-function claimer(client: RedisClient = place.client()): Claims {
-  const host = { instanceId: 'ffffffffffff', prefix: 'shutdown-bus', leaseMs: 60_000, mayJudge: () => true };
-  return new Claims({ ...host, line: new BorrowedLine(client) });
-}
 
 const idOf = (number: number) => number.toString(16).padStart(12, '0');
 
@@ -70,12 +63,12 @@ describe('a free instance among many that another one has claimed', () => {
   ])('is found behind %i of them in %i looks', async (held, looks) => {
     await leave(held, { holder: 'aaaaaaaaaaaa' });
     await leave(1, { from: 5000 });
-    expect(await find(claimer(), looks)).toEqual([idOf(5000)]);
+    expect(await find(place.claimer(), looks)).toEqual([idOf(5000)]);
   });
 
   it('one that dies later is found as well, when all others have been asked again and again', async () => {
     await leave(1500, { holder: 'aaaaaaaaaaaa' });
-    const claims = claimer();
+    const claims = place.claimer();
     expect(await find(claims, 40)).toEqual([]);
     await leave(1, { from: 5000 });
     // Of two pages.
@@ -84,20 +77,20 @@ describe('a free instance among many that another one has claimed', () => {
 
   it('many free ones are found one look after the other', async () => {
     await leave(3);
-    expect((await find(claimer(), 4)).sort()).toEqual([0, 1, 2].map(idOf));
+    expect((await find(place.claimer(), 4)).sort()).toEqual([0, 1, 2].map(idOf));
   });
 });
 
 describe('one look', () => {
   it('asks fifty instances at most, and with the list itself that is all it says', async () => {
     await leave(200, { holder: 'aaaaaaaaaaaa' });
-    const claims = claimer();
+    const claims = place.claimer();
     expect(await callsOf('eval', () => claims.claim())).toBe(51);
   });
 
   it('does not ask again whom somebody else had a moment ago; a second later it does', async () => {
     await leave(3, { holder: 'aaaaaaaaaaaa' });
-    const claims = claimer();
+    const claims = place.claimer();
     expect(await callsOf('eval', () => claims.claim())).toBe(4);
     expect(await callsOf('eval', () => claims.claim())).toBe(1);
     await admin.del(`shutdown-bus:{${idOf(1)}}:claim`);
@@ -109,7 +102,7 @@ describe('one look', () => {
   it('asks again at once whose owner was still alive', async () => {
     await leave(1);
     await admin.set(`shutdown-bus:{${idOf(0)}}:lease`, '1');
-    const claims = claimer();
+    const claims = place.claimer();
     expect(await claims.claim()).toEqual([]);
     await admin.del(`shutdown-bus:{${idOf(0)}}:lease`);
     expect(await claims.claim()).toHaveLength(1);
@@ -122,7 +115,7 @@ describe('one look', () => {
     await client.ping();
     road.delayMs = 100;
     const startedMs = performance.now();
-    expect(await claimer(client).claim()).toEqual([]);
+    expect(await place.claimer([], client).claim()).toEqual([]);
     // One question takes 200 ms, all of them 10 s.
     expect(performance.now() - startedMs).toBeLessThan(2500);
     client.disconnect();
@@ -158,11 +151,11 @@ describe('what is given back and kept all the same', () => {
     expect(await tenant.look()).toEqual([]);
     await tenant.store.heartbeat?.();
     expect(await tenant.look()).toEqual([]);
-    expect(await claimer().claim()).toEqual([]);
+    expect(await place.claimer().claim()).toEqual([]);
     expect(await admin.get(`${of}:claim`)).toBe(tenant.instanceId);
     await tenant.close();
     expect(await admin.hgetall(`${of}:tries`)).toEqual({ k: '1' });
-    expect(await claimer().claim()).toMatchObject([{ key: 'other', tries: 1 }]);
+    expect(await place.claimer().claim()).toMatchObject([{ key: 'other', tries: 1 }]);
   });
 
   it('lets the others go: they come again, and can be delivered', async () => {
@@ -198,7 +191,7 @@ describe('what could not be settled in time', () => {
         return run(...call);
       },
     });
-    return { claims: claimer(forgetful), mend: () => void (state.mayMend = true) };
+    return { claims: place.claimer([], forgetful), mend: () => void (state.mayMend = true) };
   }
 
   const of = `shutdown-bus:{${idOf(0)}}`;

@@ -7,8 +7,6 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { JobStore } from '../../src/store.js';
 import { storeSaboteurs } from '../../src/testing/index.js';
 import type { Tenant } from '../../src/testing/store-tenant.js';
-import { BorrowedLine } from '../../stores/redis/borrowed-line.js';
-import { Claims } from '../../stores/redis/claims.js';
 import { redisStore } from '../../stores/redis.js';
 import { type RedisServer, type RedisServerOptions, startRedis } from '../far-ends/redis.js';
 import { deadPort } from '../far-ends/silent-server.js';
@@ -205,13 +203,7 @@ describe('a Redis that is restarted', () => {
     await until('the early one is back', () => isWellAgain(early));
     expect(await early.look()).toEqual([]);
     // The negative twin: who judges at once takes a living process for dead.
-    const hasty = new Claims({
-      line: new BorrowedLine(place.client()),
-      instanceId: 'ffffffffffff',
-      prefix: 'shutdown-bus',
-      leaseMs: LEASE_MS,
-      mayJudge: () => true,
-    });
+    const hasty = place.claimer();
     expect((await hasty.claim()).map(({ instanceId }) => instanceId)).toEqual([late.instanceId]);
     await hasty.releaseAll();
     road.unblock();

@@ -3,6 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { JobStore } from '../../src/store.js';
 import { Tenant } from '../../src/testing/store-tenant.js';
+import { BorrowedLine } from '../../stores/redis/borrowed-line.js';
+import { Claims } from '../../stores/redis/claims.js';
+import type { RedisClient } from '../../stores/redis/line.js';
 
 /** Where a test's stores and clients are; all of them are closed by `end`. */
 export class RedisPlace {
@@ -24,6 +27,18 @@ export class RedisPlace {
     this.#tenants.push(tenant);
     tenant.open();
     return tenant;
+  }
+
+  /** Somebody who judges at once, and claims for a minute. */
+  claimer(warnings: string[] = [], client: RedisClient = this.client()): Claims {
+    return new Claims({
+      line: new BorrowedLine(client),
+      instanceId: 'ffffffffffff',
+      prefix: 'shutdown-bus',
+      leaseMs: 60_000,
+      mayJudge: () => true,
+      warn: (line) => void warnings.push(line),
+    });
   }
 
   /** Somebody who looks at what Redis has. */
