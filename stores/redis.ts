@@ -2,7 +2,7 @@ import { partsOf } from '../src/envelope.js';
 import type { JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
 import { BorrowedLine } from './redis/borrowed-line.js';
 import { Claims } from './redis/claims.js';
-import { type Line, type RedisClient, SLOW_MS, startTimer } from './redis/line.js';
+import { failure, type Line, type RedisClient, SLOW_MS, startTimer } from './redis/line.js';
 import { Mirror } from './redis/mirror.js';
 import { checked, type RedisSettings, type RedisStoreOptions } from './redis/options.js';
 import { OwnLine } from './redis/own-line.js';
@@ -56,9 +56,15 @@ class RedisStore implements JobStore {
     this.heartbeatMs = Math.min(leaseMs / 4, 500);
   }
 
+  /** @throws {ShutdownError} `STORE_FAILED` when another bus has it. */
   open(owner: StoreOwner): void {
     const { prefix, leaseMs } = this.#settings;
     const { instanceId } = owner;
+    // Both would write into the place of the second one, under the same keys.
+    if (this.#parts !== undefined && instanceId !== this.#ownId)
+      throw failure(
+        'one store object belongs to one bus, and this one has another: call redisStore again for each',
+      );
     const line = this.#line;
     const mirror = new Mirror({ line, owner, prefix, leaseMs });
     const mayJudge = () => this.#closing === undefined && mirror.isSteady;

@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { isShutdownError } from '../../src/errors.js';
+import { Tenant } from '../../src/testing/store-tenant.js';
 import { type RedisStoreOptions, redisStore } from '../../stores/redis.js';
 import { runWithoutPackages } from '../far-ends/bare-install.js';
 import { startRedis } from '../far-ends/redis.js';
@@ -232,6 +233,33 @@ describe('an owner that was silent for longer than its lease, and comes back', (
     await survivor.claim(new Set([owner.instanceId]), 1, 20_000);
     await survivor.store.markDelivered([`${owner.instanceId}/a`]);
     expect((await place.client().keys('*')).filter((key) => key.includes(owner.instanceId))).toEqual([]);
+  });
+});
+
+describe('a store that is given to two buses', () => {
+  it('refuses the second one, and keeps the jobs of the first', async () => {
+    const store = redisStore({ url: place.url, leaseMs: 600_000 });
+    const first = place.tenant(store);
+    const second = new Tenant(store, 'ffffffffffff', 'another one');
+    expect(() => second.open()).toThrow('one store object belongs to one bus');
+    await first.put(job('1'));
+    expect(await place.client().hkeys(`shutdown-bus:{${first.instanceId}}:jobs`)).toEqual(['1']);
+    await first.close();
+    expect(() => second.open()).toThrow('one store object belongs to one bus');
+  });
+
+  it('one that could not be opened may be opened again', async () => {
+    const client = place.keep(new Redis(server.port, '127.0.0.1'));
+    await client.ping();
+    const on = vi.spyOn(client, 'on').mockImplementationOnce(() => {
+      throw new Error('not now');
+    });
+    const tenant = new Tenant(redisStore({ client, leaseMs: 600_000 }), 'ffffffffffff', 'a living process');
+    expect(() => tenant.open()).toThrow('not now');
+    tenant.open();
+    expect(on).toHaveBeenCalledTimes(4);
+    await tenant.put(job('a'));
+    await tenant.close();
   });
 });
 
