@@ -70,12 +70,22 @@ export async function ask(
   }
 }
 
-/** Calls `over` after so many milliseconds. What is returned ends it. */
+/** So often a wait looks whether the event loop runs. */
+const BEATS = 10;
+
+/**
+ * Calls `over` after so many milliseconds in which the event loop ran. While it is blocked nothing is sent, and no answer is read:
+ * such time counts as one tenth of the whole, however long it was. What is returned ends it.
+ */
 export function startTimer(ms: number, holds: boolean, over: () => void): () => void {
+  let timer: NodeJS.Timeout;
   let ended = false;
-  // One turn later: after a blocked event loop the answer may be there and only wait to be read.
-  const timer = setTimeout(() => setImmediate(() => ended || over()), ms);
-  if (!holds) timer.unref();
+  const beat = (left: number) => {
+    // One turn later: after a blocked event loop the answer may be there and only wait to be read.
+    timer = setTimeout(() => (left > 1 ? beat(left - 1) : setImmediate(() => ended || over())), ms / BEATS);
+    if (!holds) timer.unref();
+  };
+  beat(BEATS);
   return () => {
     ended = true;
     clearTimeout(timer);
