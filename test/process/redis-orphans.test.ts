@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type HttpFarEnd, startFarEnd } from '../far-ends/http-server.js';
 import { type RedisServer, startRedis } from '../far-ends/redis.js';
@@ -21,13 +22,20 @@ interface Receiver extends HttpFarEnd {
   readonly arrivals: readonly Arrival[];
   /** Resolves when there are so many. */
   count(many: number): Promise<void>;
+  /** From here on it answers this reporter with 503. */
+  refuse(reporter: string): void;
 }
 
 /** Each reporter has a path of its own. */
 async function startReceiver(): Promise<Receiver> {
   const arrivals: Arrival[] = [];
   const waiters = new Set<() => void>();
+  const refused = new Set<string>();
   const server = await startFarEnd((response, { body, path }) => {
+    if (refused.has(path)) {
+      response.writeHead(503).end();
+      return;
+    }
     const atMs = performance.now();
     const parsed = JSON.parse(body) as Pick<Arrival, 'id' | 'data'>[] | Pick<Arrival, 'id' | 'data'>;
     for (const { id, data } of [parsed].flat()) arrivals.push({ id, data, atMs, reporter: path });
@@ -43,7 +51,7 @@ async function startReceiver(): Promise<Receiver> {
       waiters.add(look);
       look();
     });
-  return { ...server, arrivals, count };
+  return { ...server, arrivals, count, refuse: (reporter) => void refused.add(reporter) };
 }
 
 async function startService(
@@ -56,6 +64,7 @@ async function startService(
     SHUTDOWN_STORE: `redis://127.0.0.1:${redis.port}`,
     SHUTDOWN_WEBHOOK_URL: `${receiver.origin}/${name}`,
     SHUTDOWN_SERVICE: 'films',
+    SHUTDOWN_BUDGET_MS: '3000',
   };
   const child = start('stored-jobs.js', { args: [String(begins)], env });
   undo.push(() => child.process.kill('SIGKILL'));
@@ -115,15 +124,24 @@ describe('one instance after the other', () => {
     await killed.ended;
     const next = await startService(redis, receiver, 'next', 2);
     await receiver.count(3);
-    expect(
-      receiver.arrivals.every(({ reporter, id }) => reporter === '/next' && id.startsWith(killed.instanceId)),
-    ).toBe(true);
+    const reporters = () => receiver.arrivals.map(({ reporter, id }) => [reporter, id.split('/')[0]]);
+    expect(reporters()).toEqual(Array(3).fill(['/next', killed.instanceId]));
+    receiver.refuse('/next');
     next.kill('SIGTERM');
-    const { code } = await next.ended;
-    expect(code).toBe(0);
-    expect(receiver.arrivals.slice(3).map(({ data }) => data.reason)).toEqual(['SIGTERM', 'SIGTERM']);
-    await startService(redis, receiver, 'last', 0);
-    await new Promise((resolve) => setTimeout(resolve, LEASE_MS + 2000));
+    const { stderr } = await next.ended;
+    expect(stderr).toContain('503');
+    expect(receiver.arrivals).toHaveLength(3);
+    const last = await startService(redis, receiver, 'last', 0);
+    await receiver.count(5);
+    expect(reporters().slice(3)).toEqual(Array(2).fill(['/last', next.instanceId]));
+    const told = receiver.arrivals.slice(3).map(({ data }) => [data.outcome, data.reason]);
+    expect(told).toEqual(Array(2).fill(['interrupted', 'SIGTERM']));
+    // When Redis has nothing more of anybody, nothing can follow.
+    last.kill('SIGTERM');
+    await last.ended;
+    const client = new Redis(redis.port, '127.0.0.1');
+    undo.push(() => client.disconnect());
+    expect(await client.keys('*')).toEqual([]);
     expect(receiver.arrivals).toHaveLength(5);
   });
 });
