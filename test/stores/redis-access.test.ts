@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -35,20 +35,24 @@ async function troubleOf(tenant: Tenant): Promise<string> {
 }
 
 describe('a user of Redis who may do little', () => {
-  // What stores/README.md names.
-  const rights =
-    '~shutdown-bus:* +hello +auth +client|setname +eval +exists +get +set +del +rename +hget +hset +hdel +hlen +hscan ' +
-    '+hincrby +time +zadd +zrem +zrangebyscore';
+  const page = readFileSync(new URL('../../stores/README.md', import.meta.url), 'utf8');
+  const rights = /```\n(~.*?)```/s.exec(page)?.[1]?.trim().split(/\s+/) ?? [];
 
   async function startGuarded(password: string) {
     const server = await startRedis();
     undo.push(server.stop);
     const admin = new Redis(server.port, '127.0.0.1');
-    await admin.call('ACL', 'SETUSER', 'jobs', 'on', `>${password}`, ...rights.split(' '));
+    await admin.call('ACL', 'SETUSER', 'jobs', 'on', `>${password}`, ...rights);
     await admin.call('ACL', 'SETUSER', 'default', 'resetpass', '>of-the-admin');
     admin.disconnect();
     return server;
   }
+
+  it('the page names them: the keys, and each command once', () => {
+    expect(rights[0]).toBe('~shutdown-bus:*');
+    expect(rights.length).toBeGreaterThan(10);
+    expect(new Set(rights).size).toBe(rights.length);
+  });
 
   it('may keep jobs, claim what others left, and clear up', async () => {
     const server = await startGuarded('p@ss/w:rd');
