@@ -71,6 +71,24 @@ export async function until(what: string, isSo: () => unknown, ms = 20_000): Pro
   }
 }
 
+/** The keys of a tenant's jobs that Redis has. */
+export async function jobsOf(place: RedisPlace, { instanceId }: Tenant): Promise<readonly string[]> {
+  const client = new Redis(place.url);
+  const keys = await client.hkeys(`shutdown-bus:{${instanceId}}:jobs`);
+  client.disconnect();
+  return keys.sort();
+}
+
+/** Trouble was told of, and not its end. */
+export function isTroubled({ troubles }: Tenant): boolean {
+  return troubles.at(-1) !== undefined;
+}
+
+/** Trouble was told of, and its end as well. */
+export function isWellAgain({ troubles }: Tenant): boolean {
+  return troubles.length > 0 && !troubles.at(-1);
+}
+
 /** Calls a script on Redis had so far. */
 export async function evalsOf(client: Redis): Promise<number> {
   const stats = await client.info('commandstats');
