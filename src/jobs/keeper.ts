@@ -161,7 +161,8 @@ export class JobKeeper {
 
   async #close(): Promise<void> {
     await this.#marks.settle();
-    await this.try(() => this.#host.store.close());
+    // One that refused to be opened may be somebody else's.
+    if (this.#opened) await this.try(() => this.#host.store.close());
   }
 
   #open(): void {

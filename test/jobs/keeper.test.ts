@@ -119,6 +119,20 @@ describe('a store that fails', () => {
     expect([...store.held.keys()]).toEqual(['a']);
   });
 
+  it('refused to be opened: it is not closed either, it may be the store of another bus', async () => {
+    const store = scriptedStore();
+    const first = createTestBus({ store });
+    store.open = () => {
+      throw new Error('one store object belongs to one bus');
+    };
+    const second = createTestBus({ store });
+    expect([first.bus.degraded, second.bus.degraded]).toEqual([false, true]);
+    await second.bus.requestShutdown();
+    expect(store.calls).not.toContain('close');
+    await first.bus.requestShutdown();
+    expect(store.calls).toContain('close');
+  });
+
   it('rejects what it took: the job is not held to be kept', async () => {
     const store = scriptedStore();
     store.put = () => Promise.reject(FULL);
