@@ -21,10 +21,10 @@ async function writeWhileOthersOpen(how: 'store' | 'plain') {
   const openers = [1, 2].map(() => start('opens-store.js', { args: [how, folder] }));
   const { code, stdout, stderr } = await writer.ended;
   for (const opener of openers) opener.kill('SIGTERM');
-  await Promise.all(openers.map(({ ended }) => ended));
-  if (code !== 0) return { intact: false, count: 0, stderr };
+  const endings = await Promise.all(openers.map(({ ended }) => ended));
+  if (code !== 0) return { intact: false, count: 0, stderr, endings };
   const kept = JSON.parse(stdout) as string[];
-  return { intact: keysNow().join() === kept.sort().join(), count: kept.length, stderr };
+  return { intact: keysNow().join() === kept.sort().join(), count: kept.length, stderr, endings };
 }
 
 /** The jobs that a survivor would find. */
@@ -44,10 +44,14 @@ function keysNow(): string[] {
 
 describe('what a process has put into the store', () => {
   it('is there, and nothing that it took out, whoever opens the same data meanwhile', async () => {
-    const { intact, count, stderr } = await writeWhileOthersOpen('store');
+    const { intact, count, stderr, endings } = await writeWhileOthersOpen('store');
     expect(stderr).toBe('ready\n');
     expect(intact).toBe(true);
     expect(count).toBeGreaterThan(10);
+    for (const opener of endings) {
+      expect(opener).toMatchObject({ signal: 'SIGTERM', stderr: '' });
+      expect(opener.stdout.length, 'openings').toBeGreaterThan(10);
+    }
   });
 
   // When this fails, LMDB has been mended: stores/lmdb/gate.ts may go.

@@ -71,6 +71,19 @@ export async function stopped(child: Ready): Promise<void> {
   expect((await child.ended).code).toBe(0);
 }
 
+/**
+ * Starts a process that looks for what others left until nothing is left, which it says when it found something: one more is
+ * killed for it to find. @returns what that one leaves.
+ */
+export async function anotherLooks(): Promise<string[]> {
+  const left = await ready(['1']);
+  await killed(left);
+  const next = await ready(['0']);
+  await next.line('jobs of processes that are gone');
+  await stopped(next);
+  return idsOf(left, 1);
+}
+
 export async function readiness(child: Ready): Promise<[number, string]> {
   await child.line('port ');
   const port = /port (\d+)/.exec(child.texts().stdout)?.[1];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { envelopesIn } from './child.js';
-import { ids, idsOf, place, ready, reports, stopped, useOwnPlace } from './lmdb-place.js';
+import { anotherLooks, ids, idsOf, place, ready, reports, useOwnPlace } from './lmdb-place.js';
 
 useOwnPlace();
 
@@ -40,8 +40,16 @@ describe('an event loop that is blocked during the shutdown', () => {
     child.kill('SIGTERM');
     const { signal, stderr } = await child.ended;
     expect([signal, ids(), envelopesIn(stderr)]).toEqual(['SIGKILL', idsOf(child, 20), []]);
-    await stopped(await ready(['0']));
-    expect(reports()).toHaveLength(20);
+    const last = await anotherLooks();
+    expect(ids()).toEqual([...idsOf(child, 20), ...last].sort());
+  });
+
+  it('negative twin: a store that the application made is out of its reach: the next start reports them all again', async () => {
+    const child = await ready(['20', 'blocks', 'store in code']);
+    child.kill('SIGTERM');
+    expect([(await child.ended).signal, ids()]).toEqual(['SIGKILL', idsOf(child, 20)]);
+    await anotherLooks();
+    for (const id of idsOf(child, 20)) expect(ids().filter((one) => one === id).length).toBeGreaterThan(1);
   });
 
   it('nobody takes the reports: stderr has none, and the next start delivers them', async () => {
