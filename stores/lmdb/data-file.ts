@@ -1,9 +1,9 @@
-import { rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import type { Database as LmdbDatabase } from 'lmdb';
 import { messageOf, ShutdownError } from '../../src/errors.js';
 import { Gate } from './gate.js';
+import type { OpenFile } from './lock-word.js';
 import {
   dataFile,
   findFault,
@@ -39,28 +39,33 @@ const DAMAGE = new Set([-30797, -30796, -30795, -30794, -30793, -30784, -30782, 
 /** One LMDB file in a folder, put aside and made anew when it turns out to be damaged. */
 export class DataFile {
   readonly #folder: string;
-  readonly #open: Open;
   readonly #listener: FileListener;
+  readonly #openFile: OpenFile;
+  readonly #gate: Gate;
   #database: Database | undefined;
   #identity: string | undefined;
   #room: Room | undefined;
-  #gate: Gate | undefined;
+  /** The data is another one, and its owner was not told yet. */
+  #isAnother = false;
   /** A write of LMDB's own failed: its memory can no longer be trusted. */
   #broken: Error | undefined;
 
   /** @throws {ShutdownError} `PACKAGE_MISSING` */
   constructor(path: string, listener: FileListener) {
     this.#folder = resolve(path);
-    this.#open = requireLmdb();
+    this.#openFile = openerOf(requireLmdb());
+    this.#gate = new Gate(gateFile(this.#folder), this.#openFile);
     this.#listener = listener;
   }
 
-  /** Opens it. @throws what keeps it from being opened: no room, no right to write. Damage does not. */
+  /** Opens it. @throws what keeps it from being opened: no room, no right to write, a closed gate. Damage does not. */
   open(): void {
     if (this.#broken !== undefined) throw this.#broken;
-    if (this.#database !== undefined) return;
-    prepareFolder(this.#folder);
-    this.#openGate().pass(() => this.#openData());
+    if (this.#database === undefined) {
+      prepareFolder(this.#folder);
+      this.#gate.pass(() => this.#openData());
+    }
+    if (this.#isAnother) this.#tellReplaced();
   }
 
   #openData(): void {
@@ -93,7 +98,7 @@ export class DataFile {
   /** Like `use`, for a transaction that writes so many bytes of records. */
   write<T>(bytes: number, work: (database: Database) => T): T {
     this.open();
-    return (this.#gate as Gate).pass(() => {
+    return this.#gate.pass(() => {
       this.#room?.make(bytes);
       return this.use(work);
     });
@@ -109,8 +114,8 @@ export class DataFile {
       if (!isDamage(error)) throw error;
       this.#letGo();
       this.#putAside(messageOf(error));
+      this.#isAnother = true;
       this.open();
-      this.#listener.replaced();
       return work(this.#database as unknown as Database);
     }
   }
@@ -120,15 +125,14 @@ export class DataFile {
     if (this.#database === undefined || this.#identityNow() === this.#identity) return;
     this.#listener.warn(`${dataFile(this.#folder)} was replaced; starting with the new one`);
     this.close().catch(() => {});
+    this.#isAnother = true;
     this.open();
-    this.#listener.replaced();
   }
 
   async close(): Promise<void> {
-    const gate = this.#gate;
-    this.#gate = undefined;
-    await this.#closeData();
-    if (this.#broken === undefined) await gate?.close();
+    const closing = this.#closeData();
+    if (this.#broken === undefined) await this.#gate.close();
+    await closing;
   }
 
   async #closeData(): Promise<void> {
@@ -144,25 +148,15 @@ export class DataFile {
     return [dataFile(this.#folder), gateFile(this.#folder)].map(identityOf).join();
   }
 
-  #openGate(): Gate {
-    if (this.#gate !== undefined) return this.#gate;
-    const path = gateFile(this.#folder);
-    if (findFault(path) !== undefined)
-      for (const file of [path, `${path}-lock`]) rmSync(file, { force: true });
-    this.#gate = new Gate(this.#openFile(path));
-    return this.#gate;
-  }
-
-  #openFile(path: string): Database {
-    return this.#open({
-      path,
-      noSubdir: true,
-      encoding: 'string',
-      // What was written is in the kernel's hands, which is all that a kill of the process can ask for.
-      noSync: true,
-      permissionsMode: 0o600,
-      maxReaders: 512,
-    });
+  /** What throws is told again at the next opening. */
+  #tellReplaced(): void {
+    this.#isAnother = false;
+    try {
+      this.#listener.replaced();
+    } catch (error) {
+      this.#isAnother = true;
+      throw error;
+    }
   }
 
   #putAside(why: string): void {
@@ -197,6 +191,20 @@ function isFailedWrite(error: unknown): boolean {
 
 function isDamage(error: unknown): boolean {
   return DAMAGE.has((error as { code?: unknown } | undefined)?.code as number);
+}
+
+function openerOf(open: Open): OpenFile {
+  return (path, options) =>
+    open({
+      path,
+      noSubdir: true,
+      encoding: 'string',
+      // What was written is in the kernel's hands, which is all that a kill of the process can ask for.
+      noSync: true,
+      permissionsMode: 0o600,
+      maxReaders: 512,
+      ...options,
+    });
 }
 
 function requireLmdb(): Open {

@@ -1,32 +1,112 @@
+import { rmSync } from 'node:fs';
+import { ShutdownError } from '../../src/errors.js';
 import type { Database } from './data-file.js';
+import { LockWord, type OpenFile } from './lock-word.js';
+import { findFault, sizeOf } from './opening.js';
+
+/** How long one and the same thread is waited for: at first, and as long as it has not let go. */
+const PATIENCE_MS = { first: 1000, again: 50 } as const;
+/** What a transaction takes as a rule is over after so many looks; then there is a pause between two. */
+const QUICK_LOOKS = 20;
+const PAUSE_MS = 0.2;
+/** A look is worth so much time: in a loop of writes, one of five looks. */
+const LOOK_IS_GOOD_MS = 0.05;
+
+const nothing = new Int32Array(new SharedArrayBuffer(4));
 
 /**
  * Lets one process at a time through: to open the data file, or to write to it. LMDB sets the number of the last transaction anew
  * in every process that opens a file, and what another process commits in that moment would be taken back.
  *
  * The gate is the write lock of an LMDB file that nothing is ever written to, so that opening it takes nothing back: a process that
- * dies in it holds nobody up.
+ * dies in it holds nobody up. One that is stopped in it would, for ever: LMDB waits for a lock, whatever becomes of its
+ * owner. So everybody looks whether it is free before they ask for it, and leave it when it stays taken.
  */
 export class Gate {
-  readonly #database: Database;
+  readonly #path: string;
+  readonly #openFile: OpenFile;
+  #database: Database | undefined;
+  #lock: LockWord | undefined;
   #inside = false;
+  #patienceMs: number = PATIENCE_MS.first;
+  /** It was free then. */
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(path: string, openFile: OpenFile) {
+    this.#path = path;
+    this.#openFile = openFile;
   }
 
-  /** Waits until nobody else is inside, and does it. */
+  /** @throws {ShutdownError} `STORE_FAILED` when somebody else keeps it; what keeps the file from being opened. */
+  open(): void {
+    if (this.#database !== undefined) return;
+    if (findFault(this.#path) !== undefined)
+      for (const file of [this.#path, `${this.#path}-lock`]) rmSync(file, { force: true });
+    this.#awaitOpening();
+    this.#database = this.#openFile(this.#path);
+    this.#lock = LockWord.of(this.#path, this.#openFile);
+  }
+
+  /** Waits until nobody else is inside, and does it. @throws {ShutdownError} `STORE_FAILED` when somebody else stays inside. */
   pass<T>(work: () => T): T {
     if (this.#inside) return work();
+    this.open();
+    if (this.#lock !== undefined) this.#await(this.#lock);
     this.#inside = true;
     try {
-      return this.#database.transactionSync(work);
+      return (this.#database as Database).transactionSync(work);
     } finally {
       this.#inside = false;
     }
   }
 
-  close(): Promise<void> {
-    return this.#database.close();
+  async close(): Promise<void> {
+    const database = this.#database;
+    this.#database = undefined;
+    this.#lock = undefined;
+    await database?.close();
+  }
+
+  /** LMDB takes the lock when it opens a file, unless it is to be read only. */
+  #awaitOpening(): void {
+    const lock = LockWord.of(this.#path, this.#openFile);
+    if (lock !== undefined) this.#await(lock);
+    else this.#awaitFirstOpening();
+  }
+
+  /** Of this process. */
+  #awaitFirstOpening(): void {
+    if ([this.#path, `${this.#path}-lock`].some((file) => sizeOf(file) === 0)) return;
+    const database = this.#openFile(this.#path, { readOnly: true });
+    try {
+      const opened = LockWord.of(this.#path, this.#openFile);
+      if (opened !== undefined) this.#await(opened);
+    } finally {
+      void database.close();
+    }
+  }
+
+  /** Somebody who is stopped between this look and our turn is waited for: that is a matter of microseconds. */
+  #await(lock: LockWord): void {
+    let since = performance.now();
+    if (since - this.#lookedAt < LOOK_IS_GOOD_MS) return;
+    let holder = lock.holder();
+    for (let looks = 1; holder !== 0; looks += 1) {
+      if (performance.now() - since > this.#patienceMs) this.#giveUp(holder);
+      if (looks > QUICK_LOOKS) Atomics.wait(nothing, 0, 0, PAUSE_MS);
+      const next = lock.holder();
+      if (next !== holder) [holder, since] = [next, performance.now()];
+    }
+    this.#lookedAt = since;
+    this.#patienceMs = PATIENCE_MS.first;
+  }
+
+  #giveUp(holder: number): never {
+    this.#patienceMs = PATIENCE_MS.again;
+    throw new ShutdownError(
+      'STORE_FAILED',
+      `process ${holder}, as its container counts, does not let go of ${this.#path}: it may be stopped (SIGSTOP, a debugger, ` +
+        '"docker pause"); let it go on, or end it',
+    );
   }
 }

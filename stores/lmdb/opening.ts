@@ -55,7 +55,8 @@ export function prepareFolder(folder: string): void {
   }
 }
 
-function sizeOf(path: string): number {
+/** 0 for a file that is missing as well. */
+export function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
