@@ -89,10 +89,18 @@ export class DataFile {
   /** Like `use`, for what reads what others wrote: damage may kill the process instead of being an error. */
   read<T>(work: (database: Database) => T): T {
     prepareFolder(this.#folder);
-    noteReader(this.#folder);
-    const result = this.use(work);
-    forgetReaders(this.#folder);
-    return result;
+    // Whoever is killed while it waits at the gate has read nothing.
+    return this.#gate.pass(() => {
+      const takeBack = noteReader(this.#folder);
+      try {
+        const result = this.use(work);
+        forgetReaders(this.#folder);
+        return result;
+      } catch (error) {
+        takeBack();
+        throw error;
+      }
+    });
   }
 
   /** Like `use`, for a transaction that writes so many bytes of records. */

@@ -9,6 +9,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -115,9 +116,16 @@ export function killsItsReaders(folder: string): boolean {
   return deathsIn(join(folder, READERS)) >= MOST_DEATHS;
 }
 
-/** This process is about to read the data. */
-export function noteReader(folder: string): void {
-  appendFileSync(join(folder, READERS), `${JSON.stringify(ownLife())}\n`, { mode: 0o600 });
+/**
+ * This process is about to read the data; nobody else is. @returns takes the note back: an error has come of it, which is no death.
+ */
+export function noteReader(folder: string): () => void {
+  const path = join(folder, READERS);
+  const before = sizeOf(path);
+  appendFileSync(path, `${JSON.stringify(ownLife())}\n`, { mode: 0o600 });
+  return () => {
+    if (sizeOf(path) > before) truncateSync(path, before);
+  };
 }
 
 /** The data could be read: whatever ended earlier readers, it was not the data. */

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   accepted,
   anotherLooks,
+  asideFiles,
   begin,
   ids,
   idsOf,
@@ -62,5 +63,16 @@ describe('a process that is stopped in the gate', () => {
     await killed(service);
     await anotherLooks();
     expect(ids().filter((id) => id.startsWith(service.instanceId))).toHaveLength(4);
+  });
+
+  it('makes nobody look as if the data had killed it who is killed before it came in', async () => {
+    const dead = await ready(['1']);
+    await killed(dead);
+    const holder = await stoppedInside();
+    for (let n = 0; n < 3; n += 1) await killed(await ready(['0', 'at once']));
+    holder.kill('SIGKILL');
+    await ready(['0']);
+    await expect.poll(accepted).toEqual(idsOf(dead, 1));
+    expect(asideFiles()).toEqual([]);
   });
 });
