@@ -62,6 +62,11 @@ class LmdbStore implements JobStore {
   }
 
   open(owner: StoreOwner): void {
+    const { instanceId } = this.#owner ?? owner;
+    if (instanceId !== owner.instanceId) {
+      const advice = `it belongs to the bus ${instanceId}, and each would overwrite the other's jobs; make another one for this bus`;
+      throw new ShutdownError('INVALID_OPTION', `lmdbStore: one store object belongs to one bus: ${advice}`);
+    }
     this.#owner = owner;
     this.#claims = new Claims(owner.instanceId);
     this.#file.read((database) => instancesIn(database));
