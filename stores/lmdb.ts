@@ -73,8 +73,9 @@ class LmdbStore implements JobStore {
     this.#file.write(OWNER_BYTES, (database) => this.#writeOwner(database));
   }
 
-  put({ key, record, progress }: StoredJob): void {
-    if (this.#closed) return;
+  put({ key, record, progress }: StoredJob): void | Promise<void> {
+    // Nobody has it, and nobody will.
+    if (this.#closed) return new Promise(() => {});
     const [place, value] = [this.#place('job', key), writeRecord(key, record)];
     this.#file.write(value.length * 3, (database) => database.putSync(place, value));
     if (progress !== undefined) this.checkpoint(key, progress);

@@ -49,3 +49,17 @@ describe('one store object', () => {
     expect(() => store.open?.(ownerNamed('bbbbbbbbbbbb'))).toThrow(/one bus/);
   });
 });
+
+describe('a put after close', () => {
+  it('never says that the job is kept', async () => {
+    const store = lmdbStore({ path });
+    store.open?.(ownerNamed('aaaaaaaaaaaa'));
+    expect(store.put({ key: 'early', record: 'x' })).toBeUndefined();
+    await store.close();
+    const put = Promise.resolve(store.put({ key: 'late', record: 'x' })).then(() => 'kept');
+    const turn = new Promise((resolve) => setImmediate(resolve, 'still open'));
+    expect(await Promise.race([put, turn])).toBe('still open');
+    expect(Object.keys(rowsIn(path))).toContain('job/aaaaaaaaaaaa/early');
+    expect(Object.keys(rowsIn(path))).not.toContain('job/aaaaaaaaaaaa/late');
+  });
+});
