@@ -28,7 +28,8 @@ const LONGEST_SILENCE_MS = 10_000;
 
 const NAMESPACE = textOf(() => readlinkSync('/proc/self/ns/pid'));
 const BOOT_ID = textOf(() => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1'));
-const STARTED_AT = startedAtOf(process.pid) ?? '';
+const STARTED_AT = textOf(() => startedAtOf(process.pid));
+const NO_SUCH_PROCESS = new Set<unknown>(['ENOENT', 'ESRCH']);
 
 /** This process, now. */
 export function ownLife(): Life {
@@ -44,7 +45,7 @@ export function ownLife(): Life {
 /** Whether that process still runs. When in doubt it does, as long as its heart was heard lately. */
 export function isAlive({ pid, startedAt, namespace, bootId, beatMs, left }: Life): boolean {
   if (left || bootId !== BOOT_ID) return false;
-  if (namespace === NAMESPACE && STARTED_AT !== '') return startedAtOf(pid) === startedAt;
+  if (namespace === NAMESPACE && STARTED_AT !== '') return runs(pid, startedAt);
   return nowMs() - beatMs < LONGEST_SILENCE_MS;
 }
 
@@ -53,18 +54,27 @@ function nowMs(): number {
   return Number(process.hrtime.bigint() / 1_000_000n);
 }
 
-/** When the process with that number was started; `undefined` when there is none, or only its remains. */
+function runs(pid: number, startedAt: string): boolean {
+  try {
+    return startedAtOf(pid) === startedAt;
+  } catch (error) {
+    // Anything else says nothing about it: too many open files, say.
+    return !NO_SUCH_PROCESS.has((error as NodeJS.ErrnoException).code);
+  }
+}
+
+/** When the process with that number was started; `undefined` when only its remains are there. @throws `ENOENT` when there is none. */
 function startedAtOf(pid: number): string | undefined {
-  const stat = textOf(() => readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
   // The name, in brackets, may have anything in it.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [state] = fields;
-  return stat === '' || state === 'Z' || state === 'X' ? undefined : fields[19];
+  return state === 'Z' || state === 'X' ? undefined : fields[19];
 }
 
-function textOf(read: () => string): string {
+function textOf(read: () => string | undefined): string {
   try {
-    return read().trim();
+    return read()?.trim() ?? '';
   } catch {
     return '';
   }
