@@ -6,7 +6,8 @@ import { readFileSync, readlinkSync } from 'node:fs';
  * ```
  * another boot of the machine          dead
  * the same process namespace           /proc tells: the number, and the tick it was started at
- * another container on this machine    its heartbeat tells: no other sign of it can be seen
+ * another container on this machine,
+ * or a machine without /proc           its heartbeat tells: no other sign of it can be seen
  * ```
  */
 export interface Life {
@@ -15,7 +16,7 @@ export interface Life {
   readonly startedAt: string;
   /** Its process namespace: another container has another one. */
   readonly namespace: string;
-  /** Of the machine. */
+  /** Of the machine; '' where it cannot be told. */
   readonly bootId: string;
   /** Its last heartbeat, on the machine's monotonic clock in milliseconds. */
   readonly beatMs: number;
@@ -44,9 +45,13 @@ export function ownLife(): Life {
 
 /** Whether that process still runs. When in doubt it does, as long as its heart was heard lately. */
 export function isAlive({ pid, startedAt, namespace, bootId, beatMs, left }: Life): boolean {
-  if (left || bootId !== BOOT_ID) return false;
-  if (namespace === NAMESPACE && STARTED_AT !== '') return runs(pid, startedAt);
-  return nowMs() - beatMs < LONGEST_SILENCE_MS;
+  const bootsAreKnown = bootId !== '' && BOOT_ID !== '';
+  if (left || (bootsAreKnown && bootId !== BOOT_ID)) return false;
+  if (namespace === NAMESPACE && startedAt !== '' && STARTED_AT !== '') return runs(pid, startedAt);
+  const silenceMs = nowMs() - beatMs;
+  // The clock begins anew at each boot: whose heart will have beaten later than now did so before this one.
+  if (silenceMs < 0 && !bootsAreKnown) return false;
+  return silenceMs < LONGEST_SILENCE_MS;
 }
 
 /** The same for all processes of the machine. */

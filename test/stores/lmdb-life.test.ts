@@ -39,6 +39,10 @@ async function lifeOn(files: Files) {
   return import('../../stores/lmdb/life.js');
 }
 
+function nowMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
+}
+
 afterEach(() => vi.doUnmock('node:fs'));
 
 describe('a process of the same container', () => {
@@ -78,5 +82,35 @@ describe('a process of the same container', () => {
     const { isAlive, ownLife } = await lifeOn(LINUX);
     expect(ownLife()).toMatchObject({ pid: process.pid, startedAt: '100', bootId: 'this-boot' });
     expect(isAlive(ownLife())).toBe(true);
+  });
+});
+
+describe('a process of which only the heartbeat is known', () => {
+  const macOs: Files = {};
+  const elsewhere = { namespace: 'pid:[5]', startedAt: '', bootId: '' };
+
+  it.each([
+    ['in another container', LINUX, { namespace: 'pid:[5]' }],
+    ['where there is no /proc', macOs, elsewhere],
+    [
+      'where this one cannot tell the boot',
+      { ...LINUX, [BOOT_ID]: { code: 'EACCES' } },
+      { namespace: 'pid:[5]' },
+    ],
+    ['that could not tell the boot itself', LINUX, elsewhere],
+  ])('%s: lives until it was silent for 10 s', async (_where, files, differences) => {
+    const { isAlive } = await lifeOn(files);
+    const of = (silenceMs: number) => isAlive({ ...peer, ...differences, beatMs: nowMs() - silenceMs });
+    expect([of(0), of(9000), of(10_000)]).toEqual([true, true, false]);
+  });
+
+  it('without a boot to compare, a heartbeat in the future is one of an earlier boot: it is gone', async () => {
+    const { isAlive } = await lifeOn(macOs);
+    expect(isAlive({ ...peer, ...elsewhere, beatMs: nowMs() + 3_600_000 })).toBe(false);
+  });
+
+  it('negative twin: of the same boot it may have another clock, and lives', async () => {
+    const { isAlive } = await lifeOn(LINUX);
+    expect(isAlive({ ...peer, namespace: 'pid:[5]', beatMs: nowMs() + 3_600_000 })).toBe(true);
   });
 });
