@@ -28,8 +28,10 @@ export class Claims {
   /** The next portion of what these left; empty when there is nothing any more. */
   claim(database: Database, instanceIds: readonly string[]): readonly Orphan[] {
     for (const instanceId of instanceIds) {
-      const orphans = database.transactionSync(() => this.#claimFrom(database, instanceId));
-      if (orphans.length > 0) return orphans;
+      const claimed = database.transactionSync(() => this.#claimFrom(database, instanceId));
+      // Only now: what could not be committed is nobody's.
+      for (const { place } of claimed) this.#inHand.add(place);
+      if (claimed.length > 0) return claimed.map(({ orphan }) => orphan);
     }
     return [];
   }
@@ -70,7 +72,7 @@ export class Claims {
     return claimer === undefined || claimer === this.#instanceId || !isOwnerAlive(database, claimer);
   }
 
-  #claimFrom(database: Database, instanceId: string): readonly Orphan[] {
+  #claimFrom(database: Database, instanceId: string): readonly Claimed[] {
     // Once more, now that nobody else can write.
     if (!this.#isFree(database, instanceId)) return [];
     const chosen = this.#choose(database, instanceId);
@@ -80,19 +82,18 @@ export class Claims {
     }
     database.putSync(`claim/${instanceId}`, this.#instanceId);
     const owner = ownerOf(database, instanceId)?.about ?? '';
-    const orphans: Orphan[] = [];
+    const claimed: Claimed[] = [];
     let length = 0;
     for (const { place, tries } of chosen) {
       const value = database.get(place) ?? '';
       length += value.length;
-      if (orphans.length > 0 && length > PORTION_LENGTH) break;
+      if (claimed.length > 0 && length > PORTION_LENGTH) break;
       const { key, record } = readRecord(place, value);
       database.putSync(placeOf('tries', instanceId, key), String(tries));
-      this.#inHand.add(place);
       const progress = database.get(placeOf('progress', instanceId, key));
-      orphans.push({ instanceId, key, record, progress, owner, tries });
+      claimed.push({ place, orphan: { instanceId, key, record, progress, owner, tries } });
     }
-    return orphans;
+    return claimed;
   }
 
   /** Those that were never tried come first, many together; whatever killed its reporter before comes alone in the end. */
@@ -114,6 +115,11 @@ export class Claims {
     const { start } = rangeOf('job', instanceId);
     return [...this.#inHand].some((place) => place.startsWith(start));
   }
+}
+
+interface Claimed {
+  readonly place: string;
+  readonly orphan: Orphan;
 }
 
 interface Chosen {
