@@ -1,4 +1,3 @@
-import { partsOf } from '../src/envelope.js';
 import { ShutdownError, show } from '../src/errors.js';
 import type { JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
 import { Claims } from './lmdb/claims.js';
@@ -6,7 +5,7 @@ import { type Database, DataFile } from './lmdb/data-file.js';
 import { instancesIn, type OwnerRecord, removeInstance } from './lmdb/instances.js';
 import { type Kind, placeOf, rangeOf } from './lmdb/keys.js';
 import { type Life, ownLife } from './lmdb/life.js';
-import { readRecord, writeRecord } from './lmdb/records.js';
+import { writeRecord } from './lmdb/records.js';
 
 /** Options of {@link lmdbStore}. */
 export interface LmdbStoreOptions {
@@ -111,23 +110,26 @@ class LmdbStore implements JobStore {
   }
 
   async markDelivered(envelopeIds: readonly string[]): Promise<void> {
-    this.#claims.settle(envelopeIds);
     if (this.#closed) return;
-    this.#file.write(envelopeIds.length * A_PAGE, (database) => remove(database, envelopeIds));
+    const bytes = envelopeIds.length * A_PAGE;
+    this.#file.write(bytes, (database) => this.#claims.remove(database, envelopeIds));
   }
 
   async giveBack(envelopeIds: readonly string[], { tried }: { tried: boolean }): Promise<void> {
-    this.#claims.settle(envelopeIds);
     if (this.#closed) return;
-    this.#file.write(envelopeIds.length * A_PAGE, (database) =>
-      this.#claims.giveBack(database, envelopeIds, tried),
-    );
+    const bytes = envelopeIds.length * A_PAGE;
+    try {
+      this.#file.write(bytes, (database) => this.#claims.giveBack(database, envelopeIds, tried));
+    } catch (error) {
+      this.#claims.forget(envelopeIds);
+      throw error;
+    }
   }
 
   async setAside(envelopeIds: readonly string[]): Promise<void> {
-    this.#claims.settle(envelopeIds);
     if (this.#closed) return;
-    this.#file.write(envelopeIds.length * A_PAGE, (database) => setAside(database, envelopeIds));
+    const bytes = envelopeIds.length * A_PAGE;
+    this.#file.write(bytes, (database) => this.#claims.setAside(database, envelopeIds));
   }
 
   async close(): Promise<void> {
@@ -170,29 +172,4 @@ class LmdbStore implements JobStore {
   #place(kind: Kind, key: string): string {
     return placeOf(kind, (this.#owner as StoreOwner).instanceId, key);
   }
-}
-
-/** Nobody needs to report them any more. */
-function remove(database: Database, envelopeIds: readonly string[]): void {
-  database.transactionSync(() => {
-    for (const [instanceId, key] of envelopeIds.map(partsOf)) {
-      for (const kind of ['job', 'progress', 'tries'] as const)
-        database.removeSync(placeOf(kind, instanceId, key));
-    }
-  });
-}
-
-/** Keeps them for a person to look at. */
-function setAside(database: Database, envelopeIds: readonly string[]): void {
-  database.transactionSync(() => {
-    for (const [instanceId, key] of envelopeIds.map(partsOf)) {
-      const place = placeOf('job', instanceId, key);
-      const record = database.get(place);
-      const progress = database.get(placeOf('progress', instanceId, key));
-      if (record === undefined) continue;
-      const value = JSON.stringify({ key, record: readRecord(place, record).record, progress });
-      database.putSync(placeOf('aside', instanceId, key), value);
-    }
-  });
-  remove(database, envelopeIds);
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { partsOf } from '../../src/envelope.js';
 import type { Orphan } from '../../src/store.js';
 import type { Database } from './data-file.js';
@@ -13,8 +14,8 @@ const PORTION_LENGTH = 16 * 2 ** 20;
 /** The claims of one instance on what others left behind. */
 export class Claims {
   readonly #instanceId: string;
-  /** The places of jobs that we claimed and have not settled yet. */
-  readonly #inHand = new Set<string>();
+  /** By place: what was in the records that we claimed and have not settled yet. */
+  readonly #inHand = new Map<string, string>();
 
   constructor(instanceId: string) {
     this.#instanceId = instanceId;
@@ -27,38 +28,79 @@ export class Claims {
 
   /** The next portion of what these left; empty when there is nothing any more. */
   claim(database: Database, instanceIds: readonly string[]): readonly Orphan[] {
-    for (const instanceId of instanceIds) {
-      const claimed = database.transactionSync(() => this.#claimFrom(database, instanceId));
+    for (const id of instanceIds) {
+      const claimed = database.transactionSync(() => this.#claimFrom(database, id));
       // Only now: what could not be committed is nobody's.
-      for (const { place } of claimed) this.#inHand.add(place);
+      for (const { place, digest } of claimed) this.#inHand.set(place, digest);
       if (claimed.length > 0) return claimed.map(({ orphan }) => orphan);
     }
     return [];
   }
 
-  /** They are settled, one way or the other. */
-  settle(envelopeIds: readonly string[]): void {
-    for (const [instanceId, key] of envelopeIds.map(partsOf))
-      this.#inHand.delete(placeOf('job', instanceId, key));
+  /** Nobody needs to report them any more. */
+  remove(database: Database, envelopeIds: readonly string[]): void {
+    this.#settle(database, envelopeIds, () => {});
+  }
+
+  /** Keeps them for a person to look at. */
+  setAside(database: Database, envelopeIds: readonly string[]): void {
+    this.#settle(database, envelopeIds, ({ instanceId, key, place }, value) => {
+      const { record } = readRecord(place, value);
+      const progress = database.get(placeOf('progress', instanceId, key));
+      database.putSync(placeOf('aside', instanceId, key), JSON.stringify({ key, record, progress }));
+    });
   }
 
   /** Others may have them; a try that was none is taken back. */
   giveBack(database: Database, envelopeIds: readonly string[], tried: boolean): void {
+    const places = new Set(envelopeIds.map((id) => jobOf(id).place));
     database.transactionSync(() => {
-      const jobs = envelopeIds.map(partsOf);
-      if (!tried) for (const [instanceId, key] of jobs) untry(database, placeOf('tries', instanceId, key));
-      for (const instanceId of new Set(jobs.map(([id]) => id))) {
-        if (!this.#holdsAnyOf(instanceId)) this.#release(database, instanceId);
-      }
+      if (!tried) for (const place of places) this.#untry(database, place);
+      const instanceIds = envelopeIds.map((id) => jobOf(id).instanceId);
+      for (const id of new Set(instanceIds)) if (!this.#holdsAnyOf(id, places)) this.#release(database, id);
     });
+    this.forget(envelopeIds);
+  }
+
+  /** They could not be given back: at least this process may claim them again. */
+  forget(envelopeIds: readonly string[]): void {
+    for (const id of envelopeIds) this.#inHand.delete(jobOf(id).place);
   }
 
   /** Gives back everything that is not settled. */
   releaseAll(database: Database): void {
-    for (const place of this.#inHand) untry(database, `tries/${place.slice('job/'.length)}`);
-    const instanceIds = new Set([...this.#inHand].map((place) => place.split('/')[1] as string));
+    for (const place of this.#inHand.keys()) this.#untry(database, place);
+    const instanceIds = new Set([...this.#inHand.keys()].map((place) => place.split('/')[1] as string));
     this.#inHand.clear();
     for (const instanceId of instanceIds) this.#release(database, instanceId);
+  }
+
+  /** Takes them out, but for what was put since under the same name: its owner was alive after all. */
+  #settle(
+    database: Database,
+    envelopeIds: readonly string[],
+    before: (job: Job, value: string) => void,
+  ): void {
+    const jobs = envelopeIds.map(jobOf);
+    database.transactionSync(() => {
+      for (const job of jobs) {
+        const value = database.get(job.place);
+        const isLater = value !== undefined && this.#isLater(job.place, value);
+        if (value !== undefined && !isLater) before(job, value);
+        for (const kind of isLater ? (['tries'] as const) : (['job', 'progress', 'tries'] as const))
+          database.removeSync(placeOf(kind, job.instanceId, job.key));
+      }
+    });
+    this.forget(envelopeIds);
+  }
+
+  #isLater(place: string, value: string): boolean {
+    const digest = this.#inHand.get(place);
+    return digest !== undefined && digest !== digestOf(value);
+  }
+
+  #untry(database: Database, place: string): void {
+    if (this.#inHand.has(place)) untry(database, `tries/${place.slice('job/'.length)}`);
   }
 
   #release(database: Database, instanceId: string): void {
@@ -91,7 +133,8 @@ export class Claims {
       const { key, record } = readRecord(place, value);
       database.putSync(placeOf('tries', instanceId, key), String(tries));
       const progress = database.get(placeOf('progress', instanceId, key));
-      claimed.push({ place, orphan: { instanceId, key, record, progress, owner, tries } });
+      const orphan = { instanceId, key, record, progress, owner, tries };
+      claimed.push({ place, orphan, digest: digestOf(value) });
     }
     return claimed;
   }
@@ -111,20 +154,37 @@ export class Claims {
     return index < 0 ? [] : (groups[index] as Chosen[]).slice(0, PORTIONS[index]);
   }
 
-  #holdsAnyOf(instanceId: string): boolean {
+  /** @param except these places are on their way out */
+  #holdsAnyOf(instanceId: string, except: ReadonlySet<string> = new Set()): boolean {
     const { start } = rangeOf('job', instanceId);
-    return [...this.#inHand].some((place) => place.startsWith(start));
+    return [...this.#inHand.keys()].some((place) => place.startsWith(start) && !except.has(place));
   }
+}
+
+interface Job {
+  readonly instanceId: string;
+  readonly key: string;
+  readonly place: string;
 }
 
 interface Claimed {
   readonly place: string;
   readonly orphan: Orphan;
+  readonly digest: string;
 }
 
 interface Chosen {
   readonly place: string;
   readonly tries: number;
+}
+
+function jobOf(envelopeId: string): Job {
+  const [instanceId, key] = partsOf(envelopeId);
+  return { instanceId, key, place: placeOf('job', instanceId, key) };
+}
+
+function digestOf(value: string): string {
+  return createHash('sha256').update(value).digest('base64');
 }
 
 function triesIn(database: Database, instanceId: string): ReadonlyMap<string, number> {

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Claims } from '../../stores/lmdb/claims.js';
 import type { Database } from '../../stores/lmdb/data-file.js';
-import { withDatabase } from './lmdb-rows.js';
+import { lmdbStore } from '../../stores/lmdb.js';
+import { ownerNamed, rowsIn, withDatabase } from './lmdb-rows.js';
 
 const DEAD = 'dddddddddddd';
 let path: string;
@@ -21,6 +22,38 @@ function leave(records: Record<string, string>): void {
     for (const [key, record] of Object.entries(records)) database.putSync(`job/${DEAD}/${key}`, record);
   });
 }
+
+/** A store of a living bus. */
+function living(instanceId: string) {
+  const store = lmdbStore({ path });
+  store.open?.(ownerNamed(instanceId));
+  return store;
+}
+
+describe('a job that its owner put again after it was claimed', () => {
+  // The owner was silent for too long, in another container say; then it completed the job, and began it anew.
+  it.each(['markDelivered', 'setAside'] as const)('%s leaves the later one alone', async (what) => {
+    leave({ order: 'first', other: 'theirs' });
+    const survivor = living('aaaaaaaaaaaa');
+    expect(await survivor.claimOrphans()).toHaveLength(2);
+    withDatabase(path, (database) => {
+      database.putSync(`job/${DEAD}/order`, 'second');
+      database.putSync(`progress/${DEAD}/order`, 'half of the second');
+    });
+    await survivor[what]?.([`${DEAD}/order`, `${DEAD}/other`]);
+    const rows = rowsIn(path);
+    expect(rows).toMatchObject({
+      [`job/${DEAD}/order`]: 'second',
+      [`progress/${DEAD}/order`]: 'half of the second',
+    });
+    // Negative twin: what is still the same goes.
+    expect(rows).not.toHaveProperty(`job/${DEAD}/other`);
+    expect(rows).not.toHaveProperty(`aside/${DEAD}/order`);
+    const [again] = await survivor.claimOrphans();
+    expect(again).toMatchObject({ key: 'order', record: 'second', progress: 'half of the second', tries: 1 });
+    await survivor.close();
+  });
+});
 
 describe('a claim that could not be committed', () => {
   it('is none: the same jobs are claimed the next time', () => {
