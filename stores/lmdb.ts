@@ -1,6 +1,6 @@
 import { ShutdownError, show } from '../src/errors.js';
 import type { JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
-import { Claims } from './lmdb/claims.js';
+import { Claims, type GivenBack } from './lmdb/claims.js';
 import { type Database, DataFile } from './lmdb/data-file.js';
 import { instancesIn, type OwnerRecord, removeInstance } from './lmdb/instances.js';
 import { type Kind, placeOf, rangeOf } from './lmdb/keys.js';
@@ -115,13 +115,13 @@ class LmdbStore implements JobStore {
     this.#file.write(bytes, (database) => this.#claims.remove(database, envelopeIds));
   }
 
-  async giveBack(envelopeIds: readonly string[], { tried }: { tried: boolean }): Promise<void> {
+  async giveBack(envelopeIds: readonly string[], how: GivenBack): Promise<void> {
     if (this.#closed) return;
     const bytes = envelopeIds.length * A_PAGE;
     try {
-      this.#file.write(bytes, (database) => this.#claims.giveBack(database, envelopeIds, tried));
+      this.#file.write(bytes, (database) => this.#claims.giveBack(database, envelopeIds, how));
     } catch (error) {
-      this.#claims.forget(envelopeIds);
+      if (!how.keep) this.#claims.forget(envelopeIds);
       throw error;
     }
   }

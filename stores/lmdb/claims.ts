@@ -11,11 +11,19 @@ const PORTIONS = [4000, 50, 1] as const;
 /** And so many characters, but for one that is larger: all of it is in memory at the same time. */
 const PORTION_LENGTH = 16 * 2 ** 20;
 
+/** What becomes of jobs that are given back. */
+export interface GivenBack {
+  /** `false`: the try is taken back. */
+  readonly tried: boolean;
+  /** They stay claimed by this process, which is not given them again. */
+  readonly keep?: boolean;
+}
+
 /** The claims of one instance on what others left behind. */
 export class Claims {
   readonly #instanceId: string;
-  /** By place: what was in the records that we claimed and have not settled yet. */
-  readonly #inHand = new Map<string, string>();
+  /** By place: the jobs that we claimed and have not settled yet. */
+  readonly #inHand = new Map<string, Held>();
 
   constructor(instanceId: string) {
     this.#instanceId = instanceId;
@@ -31,7 +39,7 @@ export class Claims {
     for (const id of instanceIds) {
       const claimed = database.transactionSync(() => this.#claimFrom(database, id));
       // Only now: what could not be committed is nobody's.
-      for (const { place, digest } of claimed) this.#inHand.set(place, digest);
+      for (const { place, held } of claimed) this.#inHand.set(place, held);
       if (claimed.length > 0) return claimed.map(({ orphan }) => orphan);
     }
     return [];
@@ -51,15 +59,19 @@ export class Claims {
     });
   }
 
-  /** Others may have them; a try that was none is taken back. */
-  giveBack(database: Database, envelopeIds: readonly string[], tried: boolean): void {
+  /** Others may have them, unless they are kept. */
+  giveBack(database: Database, envelopeIds: readonly string[], { tried, keep = false }: GivenBack): void {
     const places = new Set(envelopeIds.map((id) => jobOf(id).place));
     database.transactionSync(() => {
       if (!tried) for (const place of places) this.#untry(database, place);
-      const instanceIds = envelopeIds.map((id) => jobOf(id).instanceId);
+      const instanceIds = keep ? [] : envelopeIds.map((id) => jobOf(id).instanceId);
       for (const id of new Set(instanceIds)) if (!this.#holdsAnyOf(id, places)) this.#release(database, id);
     });
-    this.forget(envelopeIds);
+    for (const place of places) {
+      const held = this.#inHand.get(place);
+      if (!keep) this.#inHand.delete(place);
+      else if (held !== undefined && !tried) this.#inHand.set(place, { ...held, counts: false });
+    }
   }
 
   /** They could not be given back: at least this process may claim them again. */
@@ -95,12 +107,12 @@ export class Claims {
   }
 
   #isLater(place: string, value: string): boolean {
-    const digest = this.#inHand.get(place);
-    return digest !== undefined && digest !== digestOf(value);
+    const held = this.#inHand.get(place);
+    return held !== undefined && held.digest !== digestOf(value);
   }
 
   #untry(database: Database, place: string): void {
-    if (this.#inHand.has(place)) untry(database, `tries/${place.slice('job/'.length)}`);
+    if (this.#inHand.get(place)?.counts) untry(database, `tries/${place.slice('job/'.length)}`);
   }
 
   #release(database: Database, instanceId: string): void {
@@ -134,7 +146,7 @@ export class Claims {
       database.putSync(placeOf('tries', instanceId, key), String(tries));
       const progress = database.get(placeOf('progress', instanceId, key));
       const orphan = { instanceId, key, record, progress, owner, tries };
-      claimed.push({ place, orphan, digest: digestOf(value) });
+      claimed.push({ place, orphan, held: { digest: digestOf(value), counts: true } });
     }
     return claimed;
   }
@@ -161,6 +173,13 @@ export class Claims {
   }
 }
 
+interface Held {
+  /** Of the record that was claimed. */
+  readonly digest: string;
+  /** Its try is written down, and not taken back. */
+  readonly counts: boolean;
+}
+
 interface Job {
   readonly instanceId: string;
   readonly key: string;
@@ -170,7 +189,7 @@ interface Job {
 interface Claimed {
   readonly place: string;
   readonly orphan: Orphan;
-  readonly digest: string;
+  readonly held: Held;
 }
 
 interface Chosen {

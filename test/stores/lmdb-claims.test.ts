@@ -81,3 +81,40 @@ describe('a claim that could not be committed', () => {
     });
   });
 });
+
+describe('jobs that the far end refused', () => {
+  const refused = [`${DEAD}/a`];
+
+  it('kept: are given to nobody while their claimer lives, and to the next one as if never tried', async () => {
+    leave({ a: 'record', b: 'record' });
+    const [first, second] = [living('aaaaaaaaaaaa'), living('bbbbbbbbbbbb')];
+    await first.claimOrphans();
+    await first.markDelivered([`${DEAD}/b`]);
+    await first.giveBack?.(refused, { tried: false, keep: true } as { tried: boolean });
+    expect([await first.claimOrphans(), await second.claimOrphans()]).toEqual([[], []]);
+    await first.close();
+    // LMDB shows the same state for some turns of the event loop.
+    await expect.poll(() => second.claimOrphans()).toMatchObject([{ key: 'a', tries: 1 }]);
+    await second.close();
+  });
+
+  it('kept: one try is taken back, not two', async () => {
+    leave({ a: 'record' });
+    withDatabase(path, (database) => database.putSync(`tries/${DEAD}/a`, '1'));
+    const first = living('aaaaaaaaaaaa');
+    expect(await first.claimOrphans()).toMatchObject([{ tries: 2 }]);
+    await first.giveBack?.(refused, { tried: false, keep: true } as { tried: boolean });
+    await first.close();
+    expect(rowsIn(path)).toMatchObject({ [`tries/${DEAD}/a`]: '1' });
+  });
+
+  it('negative twin: not kept they are given to the next who asks', async () => {
+    leave({ a: 'record' });
+    const [first, second] = [living('aaaaaaaaaaaa'), living('bbbbbbbbbbbb')];
+    await first.claimOrphans();
+    await first.giveBack?.(refused, { tried: false });
+    expect(await second.claimOrphans()).toMatchObject([{ key: 'a', tries: 1 }]);
+    await first.close();
+    await second.close();
+  });
+});
