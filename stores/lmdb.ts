@@ -2,7 +2,7 @@ import { ShutdownError, show } from '../src/errors.js';
 import type { JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
 import { Claims, type GivenBack } from './lmdb/claims.js';
 import { type Database, DataFile } from './lmdb/data-file.js';
-import { instancesIn, type OwnerRecord, removeInstance } from './lmdb/instances.js';
+import { type OwnerRecord, removeInstance } from './lmdb/instances.js';
 import { type Kind, placeOf, rangeOf } from './lmdb/keys.js';
 import { type Life, ownLife } from './lmdb/life.js';
 import { writeRecord } from './lmdb/records.js';
@@ -50,12 +50,13 @@ class LmdbStore implements JobStore {
   /** Our own jobs that have a checkpoint. */
   readonly #checkpointed = new Set<string>();
   #owner: StoreOwner | undefined;
-  #claims = new Claims('');
+  readonly #warn = (line: string) => this.#owner?.warn(line);
+  #claims = new Claims('', this.#warn);
   #closed = false;
 
   constructor(path: string) {
     this.#file = new DataFile(path, {
-      warn: (line) => this.#owner?.warn(line),
+      warn: this.#warn,
       replaced: () => this.#putAgain(),
     });
   }
@@ -67,8 +68,8 @@ class LmdbStore implements JobStore {
       throw new ShutdownError('INVALID_OPTION', `lmdbStore: one store object belongs to one bus: ${advice}`);
     }
     this.#owner = owner;
-    this.#claims = new Claims(owner.instanceId);
-    this.#file.read((database) => instancesIn(database));
+    this.#claims = new Claims(owner.instanceId, this.#warn);
+    this.#file.read((database) => this.#claims.free(database));
     this.#file.write(OWNER_BYTES, (database) => this.#writeOwner(database));
   }
 

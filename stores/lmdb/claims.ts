@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { partsOf } from '../../src/envelope.js';
+import { messageOf } from '../../src/errors.js';
 import type { Orphan } from '../../src/store.js';
 import type { Database } from './data-file.js';
-import { instancesIn, isOwnerAlive, ownerOf, removeInstance } from './instances.js';
-import { placeOf, rangeOf } from './keys.js';
+import { instancesIn, isOwnerAlive, ownerOf, removeInstance, type Unreadable } from './instances.js';
+import { isPlain, placeOf, rangeOf } from './keys.js';
 import { readRecord } from './records.js';
+import { triesIn, untry } from './tries.js';
 
 /** So many orphans a claim: never tried before, tried once, tried more often. */
 const PORTIONS = [4000, 50, 1] as const;
@@ -22,22 +24,27 @@ export interface GivenBack {
 /** The claims of one instance on what others left behind. */
 export class Claims {
   readonly #instanceId: string;
+  readonly #warn: (line: string) => void;
   /** By place: the jobs that we claimed and have not settled yet. */
   readonly #inHand = new Map<string, Held>();
+  readonly #warned = new Set<string>();
 
-  constructor(instanceId: string) {
+  constructor(instanceId: string, warn: (line: string) => void) {
     this.#instanceId = instanceId;
+    this.#warn = warn;
   }
 
   /** The instances that are gone and claimed by nobody else. A look, which holds nobody else up. */
   free(database: Database): readonly string[] {
-    return instancesIn(database).filter((id) => this.#isFree(database, id));
+    const ids = instancesIn(database, this.#unreadable);
+    return ids.filter((id) => this.#try(id, () => this.#isFree(database, id)));
   }
 
   /** The next portion of what these left; empty when there is nothing any more. */
   claim(database: Database, instanceIds: readonly string[]): readonly Orphan[] {
     for (const id of instanceIds) {
-      const claimed = database.transactionSync(() => this.#claimFrom(database, id));
+      const claimed =
+        this.#try(id, () => database.transactionSync(() => this.#claimFrom(database, id))) ?? [];
       // Only now: what could not be committed is nobody's.
       for (const { place, held } of claimed) this.#inHand.set(place, held);
       if (claimed.length > 0) return claimed.map(({ orphan }) => orphan);
@@ -121,9 +128,13 @@ export class Claims {
   }
 
   #isFree(database: Database, instanceId: string): boolean {
-    if (instanceId === this.#instanceId || isOwnerAlive(database, instanceId)) return false;
+    if (instanceId === this.#instanceId || this.#isAlive(database, instanceId)) return false;
     const claimer = database.get(`claim/${instanceId}`);
-    return claimer === undefined || claimer === this.#instanceId || !isOwnerAlive(database, claimer);
+    return claimer === undefined || claimer === this.#instanceId || !this.#isAlive(database, claimer);
+  }
+
+  #isAlive(database: Database, instanceId: string): boolean {
+    return isOwnerAlive(database, instanceId, this.#unreadable);
   }
 
   #claimFrom(database: Database, instanceId: string): readonly Claimed[] {
@@ -135,7 +146,7 @@ export class Claims {
       return [];
     }
     database.putSync(`claim/${instanceId}`, this.#instanceId);
-    const owner = ownerOf(database, instanceId)?.about ?? '';
+    const owner = ownerOf(database, instanceId, this.#unreadable)?.about ?? '';
     const claimed: Claimed[] = [];
     let length = 0;
     for (const { place, tries } of chosen) {
@@ -153,10 +164,15 @@ export class Claims {
 
   /** Those that were never tried come first, many together; whatever killed its reporter before comes alone in the end. */
   #choose(database: Database, instanceId: string): Chosen[] {
-    const tried = triesIn(database, instanceId);
+    const tried = triesIn(database, instanceId, this.#unreadable);
     const groups: Chosen[][] = PORTIONS.map(() => []);
-    for (const place of database.getKeys(rangeOf('job', instanceId))) {
+    const { start, end } = rangeOf('job', instanceId);
+    for (const place of database.getKeys({ start, end })) {
       if (this.#inHand.has(place)) continue;
+      if (!isPlain(place.slice(start.length))) {
+        this.#unreadable(place);
+        continue;
+      }
       const before = tried.get(place.slice('job/'.length)) ?? 0;
       const group = groups[Math.min(before, groups.length - 1)] as Chosen[];
       group.push({ place, tries: before + 1 });
@@ -170,6 +186,28 @@ export class Claims {
   #holdsAnyOf(instanceId: string, except: ReadonlySet<string> = new Set()): boolean {
     const { start } = rangeOf('job', instanceId);
     return [...this.#inHand.keys()].some((place) => place.startsWith(start) && !except.has(place));
+  }
+
+  /** One instance that cannot be read must not keep the others from being reported. */
+  #try<T>(instanceId: string, work: () => T): T | undefined {
+    try {
+      return work();
+    } catch (error) {
+      // The file itself, or the disk.
+      if ((error as { code?: unknown }).code !== undefined) throw error;
+      this.#warnOnce(`the jobs of the instance ${instanceId} cannot be read and stay: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+
+  readonly #unreadable: Unreadable = (place) => {
+    this.#warnOnce(`what is at ${JSON.stringify(place)} in the data cannot be read, and is passed over`);
+  };
+
+  #warnOnce(line: string): void {
+    if (this.#warned.has(line)) return;
+    this.#warned.add(line);
+    this.#warn(line);
   }
 }
 
@@ -204,17 +242,4 @@ function jobOf(envelopeId: string): Job {
 
 function digestOf(value: string): string {
   return createHash('sha256').update(value).digest('base64');
-}
-
-function triesIn(database: Database, instanceId: string): ReadonlyMap<string, number> {
-  const tries = new Map<string, number>();
-  for (const { key, value } of database.getRange(rangeOf('tries', instanceId)))
-    tries.set(key.slice('tries/'.length), Number(value));
-  return tries;
-}
-
-function untry(database: Database, place: string): void {
-  const tries = Number(database.get(place) ?? 0) - 1;
-  if (tries > 0) database.putSync(place, String(tries));
-  else database.removeSync(place);
 }

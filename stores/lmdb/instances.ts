@@ -8,34 +8,49 @@ export interface OwnerRecord {
   readonly about: string;
 }
 
+/** Is told of what is in a place and makes no sense there. */
+export type Unreadable = (place: string) => void;
+
 /** Every instance that has a job here, or has said something of itself. */
-export function instancesIn(database: Database): readonly string[] {
+export function instancesIn(database: Database, unreadable: Unreadable): readonly string[] {
   const ids = new Set<string>();
   for (const place of database.getKeys(rangeOf('owner'))) ids.add(place.slice('owner/'.length));
   // From one instance to the next, whatever lies between.
   const { end } = rangeOf('job');
-  for (let start = 'job/'; ; ) {
-    const [place] = database.getKeys({ start, end, limit: 1 });
+  for (let [start, exclusiveStart] = ['job/', false]; ; ) {
+    const [place] = database.getKeys({ start, exclusiveStart, end, limit: 1 });
     if (place === undefined) return [...ids];
-    const id = place.slice('job/'.length, place.indexOf('/', 'job/'.length));
-    ids.add(id);
-    start = `job/${id}0`;
+    const slash = place.indexOf('/', 'job/'.length);
+    const id = place.slice('job/'.length, slash);
+    if (slash > 0) ids.add(id);
+    else unreadable(place);
+    [start, exclusiveStart] = slash > 0 ? [`job/${id}0`, false] : [place, true];
   }
 }
 
 /** What an instance said of itself; `undefined` when it said nothing that can be read. */
-export function ownerOf(database: Database, instanceId: string): OwnerRecord | undefined {
+export function ownerOf(
+  database: Database,
+  instanceId: string,
+  unreadable: Unreadable,
+): OwnerRecord | undefined {
+  const place = `owner/${instanceId}`;
+  const value = database.get(place);
+  if (value === undefined) return undefined;
   try {
-    return JSON.parse(database.get(`owner/${instanceId}`) ?? '') as OwnerRecord;
+    const owner = JSON.parse(value) as Partial<OwnerRecord> | null;
+    if (isLife(owner?.life) && typeof owner?.about === 'string') return owner as OwnerRecord;
   } catch {
-    return undefined;
+    // Torn.
   }
+  unreadable(place);
+  return undefined;
 }
 
 /** Whether its process still runs. */
-export function isOwnerAlive(database: Database, instanceId: string): boolean {
-  const owner = ownerOf(database, instanceId);
-  return owner?.life !== undefined && isAlive(owner.life);
+export function isOwnerAlive(database: Database, instanceId: string, unreadable: Unreadable): boolean {
+  const owner = ownerOf(database, instanceId, unreadable);
+  return owner !== undefined && isAlive(owner.life);
 }
 
 /** It is gone, and so are its jobs. */
@@ -44,4 +59,8 @@ export function removeInstance(database: Database, instanceId: string): void {
     for (const place of [...database.getKeys(rangeOf(kind, instanceId))]) database.removeSync(place);
   }
   for (const place of [`owner/${instanceId}`, `claim/${instanceId}`]) database.removeSync(place);
+}
+
+function isLife(life: Partial<Life> | null | undefined): boolean {
+  return Number.isInteger(life?.pid) && Number.isFinite(life?.beatMs);
 }

@@ -33,6 +33,7 @@ export function rangeOf(kind: Kind, instanceId?: string): { readonly start: stri
   return { start, end: `${start.slice(0, -1)}0` };
 }
 
-function hashOf(key: string): string {
+/** The name of a key that is none itself. */
+export function hashOf(key: string): string {
   return `~${createHash('sha256').update(JSON.stringify(key)).digest('hex')}`;
 }

@@ -1,4 +1,4 @@
-import { isPlain } from './keys.js';
+import { hashOf, isPlain } from './keys.js';
 
 /** A record as it is written. One whose place does not tell its key says it itself. */
 export function writeRecord(key: string, record: string): string {
@@ -11,9 +11,9 @@ export function readRecord(place: string, value: string): { readonly key: string
   if (!name.startsWith('~')) return { key: name, record: value };
   try {
     const { key, record } = JSON.parse(value) as { key?: unknown; record?: unknown };
-    if (typeof key === 'string' && typeof record === 'string') return { key, record };
+    if (typeof key === 'string' && typeof record === 'string' && hashOf(key) === name) return { key, record };
   } catch {
-    // Torn. Its name is as good as any to put it aside with.
+    // Torn, or somebody else's. Its name is as good as any to put it aside with.
   }
   return { key: name, record: value };
 }

@@ -59,7 +59,7 @@ describe('a claim that could not be committed', () => {
   it('is none: the same jobs are claimed the next time', () => {
     leave({ a: 'record', b: 'record' });
     withDatabase(path, (database) => {
-      const claims = new Claims('aaaaaaaaaaaa');
+      const claims = new Claims('aaaaaaaaaaaa', () => {});
       const full = Object.assign(new Error('no space left on device'), { code: 28 });
       const failing: Database = Object.create(database, {
         transactionSync: {
