@@ -77,7 +77,7 @@ class LmdbStore implements JobStore {
     // Nobody has it, and nobody will.
     if (this.#closed) return new Promise(() => {});
     const [place, value] = [this.#place('job', key), writeRecord(key, record)];
-    this.#file.write(value.length * 3, (database) => database.putSync(place, value));
+    this.#file.write(Buffer.byteLength(value), (database) => database.putSync(place, value));
     if (progress !== undefined) this.checkpoint(key, progress);
     else this.#forgetProgress(key);
   }
@@ -85,7 +85,7 @@ class LmdbStore implements JobStore {
   checkpoint(key: string, progress: string): void {
     if (this.#closed) return;
     const place = this.#place('progress', key);
-    this.#file.write(progress.length * 3, (database) => database.putSync(place, progress));
+    this.#file.write(Buffer.byteLength(progress), (database) => database.putSync(place, progress));
     this.#checkpointed.add(key);
   }
 

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { readHeader } from './header.js';
 
 /** So much is made at a time, when less than a quarter of it is left beside what is needed. */
@@ -25,7 +25,7 @@ export class Room {
     this.#file = openSync(path, constants.O_RDWR | constants.O_APPEND);
   }
 
-  /** Makes room for a transaction with so many bytes of records. @throws `ENOSPC`, `EDQUOT` and the like. */
+  /** Makes room for a transaction with so many bytes of records; inside the gate. @throws `ENOSPC`, `EDQUOT` and the like. */
   make(bytes: number): void {
     const wanted = bytes + OVERHEAD_BYTES;
     if (this.#left < wanted) this.#left = this.#look(wanted);
@@ -42,17 +42,22 @@ export class Room {
     const left = size - (readHeader(this.#file)?.usedBytes ?? size);
     if (left >= wanted + CHUNK_BYTES / 4) return left;
     try {
-      const zeros = Buffer.alloc(wanted + CHUNK_BYTES);
-      return left + writeWhole(this.#file, zeros);
-    } catch (error) {
-      if (left >= wanted) return left;
-      throw error;
+      return left + this.#grow(size, wanted + CHUNK_BYTES);
+    } catch {
+      return left >= wanted ? left : left + this.#grow(size, wanted - left);
     }
   }
-}
 
-function writeWhole(file: number, bytes: Buffer): number {
-  let written = 0;
-  while (written < bytes.length) written += writeSync(file, bytes, written);
-  return written;
+  /** By so many bytes, or not at all: half of a large record would leave no room for small ones. @returns the same number. */
+  #grow(size: number, bytes: number): number {
+    const zeros = Buffer.alloc(bytes);
+    try {
+      for (let written = 0; written < bytes; ) written += writeSync(this.#file, zeros, written);
+    } catch (error) {
+      // Nobody else writes to it meanwhile, nor opens it: we are inside the gate.
+      ftruncateSync(this.#file, size);
+      throw error;
+    }
+    return bytes;
+  }
 }

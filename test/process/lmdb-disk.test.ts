@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { accepted, killed, place, readiness, ready, useOwnPlace } from './lmdb-place.js';
+import { accepted, begin, killed, place, readiness, ready, useOwnPlace } from './lmdb-place.js';
 
 useOwnPlace();
 
@@ -54,5 +54,41 @@ describe('a disk that cannot be written', () => {
     await child.line('done begin 1: 101 open, degraded false');
     await killed(child);
     rmSync(join(orders, '..'), { recursive: true });
+  });
+
+  it.each([
+    ['x', 1],
+    ['€', 3],
+  ])(
+    'a record of %s that is too large for it leaves it as it was, and small ones are kept',
+    async (character, bytesEach) => {
+      const sizes = [1000, 3_000_000, 20_000_000, 1000, 1000].map((bytes) =>
+        String(Math.ceil(bytes / bytesEach)),
+      );
+      const child = begin(
+        'puts-records.js',
+        [join(place.folder, 'jobs'), character, ...sizes],
+        mounted('size=12m'),
+      );
+      const { stdout, stderr } = await child.ended;
+      expect(stderr).toBe('');
+      const puts = JSON.parse(stdout) as { result: string; free: number }[];
+      expect(puts.map(({ result }) => result)).toEqual(['kept', 'kept', 'ENOSPC', 'kept', 'kept']);
+      expect(puts[2]?.free).toBe(puts[1]?.free);
+      // Room is made for what is there, and not for three times as much.
+      expect(puts[1]?.free).toBeGreaterThan(4_000_000);
+    },
+  );
+
+  it('nearly full: small records are kept down to the last bytes', async () => {
+    const sizes = Array.from({ length: 40 }, () => '100000');
+    const child = begin('puts-records.js', [join(place.folder, 'jobs'), 'x', ...sizes], mounted('size=3m'));
+    const { stdout, stderr } = await child.ended;
+    expect(stderr).toBe('');
+    const puts = JSON.parse(stdout) as { result: string; free: number }[];
+    const kept = puts.filter(({ result }) => result === 'kept').length;
+    expect(kept).toBeGreaterThan(20);
+    expect(puts.slice(kept).map(({ result }) => result)).toEqual(Array(40 - kept).fill('ENOSPC'));
+    expect(puts.at(-1)?.free).toBeLessThan(200_000);
   });
 });
