@@ -1,5 +1,6 @@
 import { ShutdownError, show } from '../src/errors.js';
 import type { JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
+import { asideBytesOf } from './lmdb/aside.js';
 import { Claims, type GivenBack } from './lmdb/claims.js';
 import { type Database, DataFile } from './lmdb/data-file.js';
 import { type OwnerRecord, removeInstance } from './lmdb/instances.js';
@@ -129,7 +130,8 @@ class LmdbStore implements JobStore {
 
   async setAside(envelopeIds: readonly string[]): Promise<void> {
     if (this.#closed) return;
-    const bytes = envelopeIds.length * A_PAGE;
+    const records = this.#file.use((database) => asideBytesOf(database, envelopeIds));
+    const bytes = records + envelopeIds.length * A_PAGE;
     this.#file.write(bytes, (database) => this.#claims.setAside(database, envelopeIds));
   }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { partsOf } from '../../src/envelope.js';
 import { messageOf } from '../../src/errors.js';
 import type { Orphan } from '../../src/store.js';
+import { writeAside } from './aside.js';
 import type { Database } from './data-file.js';
 import { instancesIn, isOwnerAlive, ownerOf, removeInstance, type Unreadable } from './instances.js';
 import { isPlain, placeOf, rangeOf } from './keys.js';
@@ -59,11 +60,9 @@ export class Claims {
 
   /** Keeps them for a person to look at. */
   setAside(database: Database, envelopeIds: readonly string[]): void {
-    this.#settle(database, envelopeIds, ({ instanceId, key, place }, value) => {
-      const { record } = readRecord(place, value);
-      const progress = database.get(placeOf('progress', instanceId, key));
-      database.putSync(placeOf('aside', instanceId, key), JSON.stringify({ key, record, progress }));
-    });
+    this.#settle(database, envelopeIds, ({ instanceId, key }, value) =>
+      writeAside(database, instanceId, key, value),
+    );
   }
 
   /** Others may have them, unless they are kept. */

@@ -80,6 +80,12 @@ describe('a disk that cannot be written', () => {
     },
   );
 
+  it('without room for a large job that is set aside: it stays where it is, and the store works on', async () => {
+    const child = begin('sets-aside.js', [join(place.folder, 'jobs'), '4000000'], mounted('size=12m'));
+    const { code, stdout, stderr } = await child.ended;
+    expect([code, stdout, stderr]).toEqual([0, 'ENOSPC\n', '']);
+  });
+
   it('nearly full: small records are kept down to the last bytes', async () => {
     const sizes = Array.from({ length: 40 }, () => '100000');
     const child = begin('puts-records.js', [join(place.folder, 'jobs'), 'x', ...sizes], mounted('size=3m'));
