@@ -194,4 +194,20 @@ export const claimCases: readonly StoreCase[] = [
       assert.equal(orphan?.tries, 1, 'a claim that ended with close is no try');
     },
   },
+  {
+    id: 'S30',
+    title: 'what its far end refused stays claimed, and counts as no try when its claimer dies',
+    needs: 'abandon',
+    uses: 'giveBack',
+    run: async (trial) => {
+      const survivor = await trial.tenant();
+      const dead = await trial.abandon(putting(job('a')));
+      await trial.abandon({ do: 'claim', instanceId: dead, count: 1 }, { do: 'keep' });
+      const [orphan] = await trial.claim(survivor, [dead], 1);
+      assert.equal(orphan?.tries, 1, 'a try that was taken back was counted');
+      await survivor.store.giveBack?.([idOf(orphan)], { tried: false, keep: true });
+      const again = await trial.claimUntilNews(survivor, [dead]);
+      assert.deepEqual(keysOf(again), [], 'what is kept was given out again while its claimer lives');
+    },
+  },
 ];

@@ -95,14 +95,22 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
         for (const orphan of orphans) inHand.set(idOf(orphan), orphan);
         return orphans;
       },
-      async giveBack(ids, { tried }) {
+      async giveBack(ids, { tried, keep }) {
+        if (keep) {
+          await inner.giveBack?.(ids, { tried, keep });
+          return;
+        }
         const given = ids.flatMap((id) => inHand.get(id) ?? []);
         back = [...back, ...given.map((orphan) => ({ ...orphan, tries: orphan.tries + (tried ? 1 : 0) }))];
       },
     });
   }),
   // Counts every claim.
-  S13: alone((inner) => around(inner, { giveBack: async (ids) => inner.giveBack?.(ids, { tried: true }) })),
+  S13: alone((inner) =>
+    around(inner, {
+      giveBack: async (ids, options) => inner.giveBack?.(ids, options.keep ? options : { tried: true }),
+    }),
+  ),
   // Brings together again what came together before.
   S14: alone((inner) =>
     around(inner, { claimOrphans: () => claimTogether(inner, ({ tries }) => tries === 2) }),
@@ -163,4 +171,12 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
       },
     });
   }),
+  // Holds on to what is kept as it is.
+  S30: alone((inner) =>
+    around(inner, {
+      async giveBack(ids, options) {
+        if (!options.keep) await inner.giveBack?.(ids, options);
+      },
+    }),
+  ),
 };

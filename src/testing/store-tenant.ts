@@ -17,7 +17,9 @@ export type StoreStep =
   /** What it says of itself from now on. */
   | { readonly do: 'say'; readonly about: string }
   /** Claims orphans of that instance, until it has so many. */
-  | { readonly do: 'claim'; readonly instanceId: string; readonly count: number };
+  | { readonly do: 'claim'; readonly instanceId: string; readonly count: number }
+  /** What it claimed was refused by the far end. */
+  | { readonly do: 'keep' };
 
 /** All that a process does with its store before it dies. Plain data: it can be sent to another process as JSON. */
 export interface StoreWill {
@@ -62,6 +64,7 @@ async function take(tenant: Tenant, step: StoreStep, patienceMs: number): Promis
   else if (step.do === 'set aside') await tenant.setAside(step.key);
   else if (step.do === 'say') tenant.about = step.about;
   else if (step.do === 'claim') await tenant.claim(new Set([step.instanceId]), step.count, patienceMs);
+  else if (step.do === 'keep') await tenant.keep();
 }
 
 /** A process as its store sees it: it opens the store, keeps its heart beating, and knows its open jobs. */
@@ -141,6 +144,12 @@ export class Tenant {
       if (orphans.length === 0) await sleep(LOOK_MS);
     }
     return found;
+  }
+
+  /** Goes on holding what it claimed, untried. */
+  async keep(): Promise<void> {
+    const ids = this.claimed.map(({ instanceId, key }) => envelopeIdOf(instanceId, key));
+    await this.store.giveBack?.(ids, { tried: false, keep: true });
   }
 
   /** One claim. One that fails finds nothing: the next one may. */

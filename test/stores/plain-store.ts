@@ -103,10 +103,13 @@ class PlainStore implements JobStore {
     }
   }
 
-  async giveBack(ids: readonly string[], { tried }: { tried: boolean }): Promise<void> {
+  async giveBack(
+    ids: readonly string[],
+    { tried, keep = false }: { tried: boolean; keep?: boolean },
+  ): Promise<void> {
     for (const [room, key, job] of this.#find(ids)) {
-      room.inHand.delete(key);
-      room.jobs.set(key, { ...job, tries: job.tries - (tried ? 0 : 1) });
+      if (!keep) room.inHand.delete(key);
+      room.jobs.set(key, { ...job, tries: Math.max(0, job.tries - (tried ? 0 : 1)) });
       if (room.inHand.size === 0) room.claimer = undefined;
     }
   }
