@@ -5,6 +5,7 @@ import { openInbox, type PubsubServer } from '../far-ends/pubsub-inbox.js';
 import { deadPort } from '../far-ends/silent-server.js';
 import { type SnsServer, startSns, TEST_CREDENTIALS } from '../far-ends/sns-fauxqs.js';
 import { type Ending, envelopesIn, start, startAndKill } from './child.js';
+import { all, sorted } from './subjects.js';
 
 const JOBS = 25;
 const MANY = 10_000;
@@ -44,9 +45,6 @@ const options = (settings: { jobs?: number; payloadBytes?: number }, env: NodeJS
 const blocked = (settings: { jobs?: number; payloadBytes?: number }, env?: NodeJS.ProcessEnv) =>
   startAndKill('blocked.js', 'SIGTERM', options(settings, env));
 
-const sorted = (subjects: readonly string[]) =>
-  [...subjects].sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
-const all = (count: number) => Array.from({ length: count }, (_, index) => `r${index + 1}`);
 /** Too many to be shown one by one. */
 function expectAll(subjects: readonly string[]): void {
   const twice = subjects.length - new Set(subjects).size;

@@ -9,6 +9,7 @@ import { type HttpFarEnd, startFarEnd } from '../far-ends/http-server.js';
 import { deadPort, startSilentServer } from '../far-ends/silent-server.js';
 import { type Child, type Ending, envelopesIn, start, startAndKill } from './child.js';
 import { runs } from './runs.js';
+import { all, sorted } from './subjects.js';
 
 const ROOT = join(import.meta.dirname, '../..');
 const BUDGET_MS = 4000;
@@ -75,9 +76,6 @@ async function receiver(answer: Answer = (response) => void response.writeHead(2
 const subjectsIn = (body: string) =>
   (JSON.parse(body) as { subject: string }[]).map(({ subject }) => subject);
 const subjectsOf = (text: string) => sorted(envelopesIn(text).map(({ subject }) => subject));
-const sorted = (subjects: readonly string[]) =>
-  [...subjects].sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
-const all = (count: number) => Array.from({ length: count }, (_, index) => `r${index + 1}`);
 
 /** The process was ended at its deadline, by the thread. */
 function expectEndByThread({ signal, afterKillMs }: Ending): void {
