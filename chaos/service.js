@@ -105,14 +105,17 @@ async function acknowledge(job, nr) {
 /** What becomes of a job: a third is finished, some when they are told to stop; the others go on until the end. */
 function work(/** @type {Job} */ job, /** @type {number} */ nr) {
   let step = 0;
+  let isOpen = true;
   const checkpoint = () => {
-    if (sealed || still || performance.now() > stoppingBy) return;
+    // It ignores what comes after its end, and nobody is held to that.
+    if (!isOpen || sealed || still || performance.now() > stoppingBy) return;
     step += 1;
     job.checkpoint({ nr, step });
     tell(`c ${bus.instanceId} ${nr} ${step}`);
   };
   const finish = () => {
     if (still) return;
+    isOpen = false;
     tell(`f ${bus.instanceId} ${nr}`);
     job.complete();
     used.push(job.id);
