@@ -167,6 +167,7 @@ export class Cell {
       SHUTDOWN_BUDGET_MS: String(budgetMs),
       SHUTDOWN_RESERVE_MS: String(budgetMs * RESERVE_SHARE),
       SHUTDOWN_STORE: sabotage === 'store-off' ? 'memory' : (this.#store?.address ?? ''),
+      CHAOS_SABOTAGE: sabotage,
     };
   }
 

@@ -9,6 +9,7 @@ import { isWhole } from './payload.js';
  * @property {string | undefined} id
  * @property {boolean} acknowledged
  * @property {boolean} finished
+ * @property {boolean} late it was finished when its process may have been reporting it already
  * @property {number} step the last checkpoint that was acknowledged
  * @property {Report[]} reports
  */
@@ -24,7 +25,8 @@ import { isWhole } from './payload.js';
  */
 
 /**
- * The sums of a ledger. Every acknowledged job is in one of `finished`, `byProcess`, `bySurvivor` and `lost`.
+ * The sums of a ledger. Every acknowledged job is in one of `finished`, `byProcess`, `bySurvivor` and `lost`, and those of
+ * `surplus` are among the reported ones.
  * @typedef {object} Sums
  * @property {number} jobs acknowledged
  * @property {number} finished and not reported
@@ -32,23 +34,31 @@ import { isWhole } from './payload.js';
  * @property {number} bySurvivor reported by another one
  * @property {number} lost acknowledged, not finished, reported by nobody
  * @property {number} duplicates reports beyond the first of a job
- * @property {number} surplus reports of jobs that were about to be finished, or never acknowledged
- * @property {number} wrong reports that say something else than the job
+ * @property {number} surplus finished, and reported all the same
+ * @property {number} unacknowledged reported, and begun by a process that died before it could say so
+ * @property {number} wrong reports that say something else than the job, and those of finished jobs beyond what a death explains
  * @property {string[]} findings the first of what is lost or wrong
  */
 
 const MOST_FINDINGS = 5;
+
+/**
+ * What a kind of store is held to.
+ * @typedef {object} Standards
+ * @property {boolean} keepsCheckpoints one that has returned survives its process
+ * @property {number} mostSurplus so many jobs of one process may be reported that it had finished: death came in between
+ */
 
 /** Outside of all processes: which jobs were acknowledged, which were finished, which were reported by whom. */
 export class Ledger {
   /** @type {Map<string, { sender: string | undefined, jobs: Map<number, Entry> }>} */
   #instances = new Map();
   #missing = 0;
-  #keepsCheckpoints;
+  #standards;
 
-  /** @param {{ keepsCheckpoints: boolean }} store whether a checkpoint that has returned survives its process */
-  constructor({ keepsCheckpoints }) {
-    this.#keepsCheckpoints = keepsCheckpoints;
+  /** @param {Standards} standards */
+  constructor(standards) {
+    this.#standards = standards;
   }
 
   /** How many jobs were acknowledged, not finished, and not reported so far. */
@@ -66,7 +76,7 @@ export class Ledger {
     const before = isMissing(entry);
     if (fact === 'b') Object.assign(entry, { acknowledged: true, id: JSON.parse(value) });
     else if (fact === 'c') entry.step = Number(value);
-    else if (fact === 'f') entry.finished = true;
+    else if (fact === 'f') Object.assign(entry, { finished: true, late: value === 'late' });
     this.#missing += Number(isMissing(entry)) - Number(before);
   }
 
@@ -87,11 +97,15 @@ export class Ledger {
   /** @returns {Sums} */
   sums() {
     const sums = {
-      ...{ jobs: 0, finished: 0, byProcess: 0, bySurvivor: 0, lost: 0, duplicates: 0, surplus: 0, wrong: 0 },
+      ...{ jobs: 0, finished: 0, byProcess: 0, bySurvivor: 0, lost: 0 },
+      ...{ duplicates: 0, surplus: 0, unacknowledged: 0, wrong: 0 },
       findings: /** @type {string[]} */ ([]),
     };
-    for (const { sender, jobs } of this.#instances.values()) {
-      for (const entry of jobs.values()) this.#addUp(sums, entry, sender);
+    for (const [instanceId, { sender, jobs }] of this.#instances) {
+      const entries = [...jobs.values()];
+      for (const entry of entries) this.#addUp(sums, entry, sender);
+      const surplus = entries.filter((entry) => isSurplus(entry, sender));
+      this.#judgeSurplus(sums, surplus, `${sender ?? 'nobody'} (${instanceId})`);
     }
     sums.findings.length = Math.min(sums.findings.length, MOST_FINDINGS);
     return sums;
@@ -109,15 +123,31 @@ export class Ledger {
       sums.wrong += 1;
       sums.findings.push(`${what}, reported by ${report.sender}: ${faults.join(', ')}`);
     }
-    if (first !== undefined && (finished || !acknowledged)) sums.surplus += 1;
-    if (!acknowledged) return;
+    if (!acknowledged) {
+      if (first !== undefined) sums.unacknowledged += 1;
+      return;
+    }
     sums.jobs += 1;
+    if (isSurplus(entry, owner)) sums.surplus += 1;
     if (first !== undefined) sums[first.sender === owner ? 'byProcess' : 'bySurvivor'] += 1;
     else if (finished) sums.finished += 1;
     else {
       sums.lost += 1;
       sums.findings.push(`${what} is lost`);
     }
+  }
+
+  /** @param {Sums} sums @param {readonly Entry[]} surplus of one process @param {string} process */
+  #judgeSurplus(sums, surplus, process) {
+    const beyond = surplus.length - this.#standards.mostSurplus;
+    if (beyond <= 0) return;
+    sums.wrong += beyond;
+    const which = surplus
+      .slice(0, MOST_FINDINGS)
+      .map(({ nr, id, reports }) => `${nr} ${show(id)} by ${reports[0]?.sender}`);
+    sums.findings.push(
+      `${surplus.length} jobs of ${process} were finished, and reported all the same: ${which.join(', ')}`,
+    );
   }
 
   /** @param {Report} report @param {Entry} entry @param {string | undefined} owner */
@@ -127,7 +157,7 @@ export class Ledger {
     if (id === undefined && acknowledged) faults.push('its id is unknown');
     const outcomes = own ? ['interrupted', 'timed-out'] : ['interrupted', 'lost'];
     if (!outcomes.includes(envelope.outcome)) faults.push(`its outcome is ${envelope.outcome}`);
-    if ((own || this.#keepsCheckpoints) && (envelope.step ?? 0) < step)
+    if ((own || this.#standards.keepsCheckpoints) && (envelope.step ?? 0) < step)
       faults.push(`it stands at checkpoint ${envelope.step ?? 0} of ${step}`);
     return faults;
   }
@@ -147,7 +177,7 @@ export class Ledger {
     const known = jobs.get(nr);
     if (known !== undefined) return known;
     const entry = {
-      ...{ instanceId, nr, id: undefined, acknowledged: false, finished: false, step: 0 },
+      ...{ instanceId, nr, id: undefined, acknowledged: false, finished: false, late: false, step: 0 },
       reports: [],
     };
     jobs.set(nr, entry);
@@ -164,6 +194,14 @@ export class Ledger {
 /** @param {Entry} entry */
 function isMissing({ acknowledged, finished, reports }) {
   return acknowledged && !finished && reports.length === 0;
+}
+
+/**
+ * Finished, and reported all the same: by another process, or by its own before that may have begun to report.
+ * @param {Entry} entry @param {string | undefined} owner
+ */
+function isSurplus({ finished, late, reports }, owner) {
+  return finished && reports.some(({ sender }) => !late || sender !== owner);
 }
 
 /** @param {any} envelope @returns {{ instanceId: string, nr: number | undefined }} */

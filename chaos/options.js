@@ -20,7 +20,7 @@ import { WAYS } from './ways.js';
  * @property {boolean} help
  */
 
-const SABOTAGES = ['store-off', 'lose-report'];
+const SABOTAGES = ['store-off', 'lose-report', 'keep-finished'];
 const DEFAULT_TRIALS = 20;
 
 /** The page of `--help`. */
@@ -39,9 +39,10 @@ keep, when a report was wrong, and when a process ended in another way than it s
   --seed N          the plan of every process: who dies when, with which jobs (by chance, and printed)
   --parallel N      processes at the same time, 2 to 200 (3 for each processor)
   --json            for machines
-  --sabotage <what> proves that jobs can be lost; the exit code must then be 1
-                      store-off    durable stores are switched off behind the ledger's back
-                      lose-report  what the first report of each cell says is forgotten
+  --sabotage <what> proves that the ledger can tell; the exit code must then be 1
+                      store-off      durable stores are switched off behind the ledger's back
+                      lose-report    what the first report of each cell says is forgotten
+                      keep-finished  what is finished stays open behind the ledger's back
   --help            this page
 
 Ways to die:

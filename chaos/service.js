@@ -7,6 +7,7 @@
 //   b <instance> <nr> <id>       a job was acknowledged: `begin` has returned, with Redis `stored` has resolved
 //   c <instance> <nr> <step>     a checkpoint has returned
 //   f <instance> <nr>            a job is about to be completed
+//   f <instance> <nr> late       the same, and its report may be on its way already
 //   i                            all jobs that were planned have begun
 //   x                            the event loop is about to be blocked
 //   w                            the store works again, and holds all open jobs
@@ -25,7 +26,9 @@ const way = /** @type {import('./ways.js').Way} */ (WAYS[plan.way]);
 const random = new Random(`${plan.seed}/life`);
 const bus = defaultBus();
 /** With Redis a record is on its way when `begin` returns. */
-const late = process.env.SHUTDOWN_STORE?.startsWith('redis') ?? false;
+const isKeptLater = process.env.SHUTDOWN_STORE?.startsWith('redis') ?? false;
+/** A sabotage: what it says is finished stays open. */
+const keepsFinished = process.env.CHAOS_SABOTAGE === 'keep-finished';
 /** @type {Set<NodeJS.Timeout>} */
 const timers = new Set([setInterval(() => {}, 60_000)]);
 /** @type {string[]} ids whose jobs were completed: whoever chooses ids may choose one again */
@@ -61,7 +64,7 @@ async function live() {
   for (let nr = 1; nr <= plan.jobs && !still; nr += 1) {
     const begun = begin(nr);
     if (begun === undefined) return;
-    if (late) pending.push(begun.stored.then(() => acknowledge(begun, nr)));
+    if (isKeptLater) pending.push(begun.stored.then(() => acknowledge(begun, nr)));
     else await acknowledge(begun, nr);
     if (random.chance(0.3)) await turn();
     if (random.chance(0.2)) await sleep(random.whole(0, 4));
@@ -108,7 +111,7 @@ function work(/** @type {Job} */ job, /** @type {number} */ nr) {
   let isOpen = true;
   const checkpoint = () => {
     // It ignores what comes after its end, and nobody is held to that.
-    if (!isOpen || sealed || still || performance.now() > stoppingBy) return;
+    if (!isOpen || still || isLate()) return;
     step += 1;
     job.checkpoint({ nr, step });
     tell(`c ${bus.instanceId} ${nr} ${step}`);
@@ -116,8 +119,8 @@ function work(/** @type {Job} */ job, /** @type {number} */ nr) {
   const finish = () => {
     if (still) return;
     isOpen = false;
-    tell(`f ${bus.instanceId} ${nr}`);
-    job.complete();
+    tell(`f ${bus.instanceId} ${nr}${isLate() ? ' late' : ''}`);
+    if (!keepsFinished) job.complete();
     used.push(job.id);
   };
   if (limited.has(job)) return;
@@ -127,6 +130,11 @@ function work(/** @type {Job} */ job, /** @type {number} */ nr) {
   if (fate < 0.35) later(random.whole(0, 80), finish);
   else if (fate < 0.45) job.stopping.addEventListener('abort', () => later(random.whole(0, 300), finish));
   else if (fate < 0.6) job.signal.addEventListener('abort', checkpoint);
+}
+
+/** Whether reports may be on their way already. */
+function isLate() {
+  return sealed || performance.now() > stoppingBy;
 }
 
 /** @param {number} ms @param {() => void} act */

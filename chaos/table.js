@@ -11,6 +11,7 @@ const HEADS = [
   'reported by the process',
   'by a survivor',
   'duplicates',
+  'surplus',
   'lost',
   '',
 ];
@@ -40,8 +41,8 @@ export function formatTable(cells) {
 
 /** @param {CellResult} cell */
 function cellsOf(cell) {
-  const { way, note, store, trials, jobs, finished, byProcess, bySurvivor, duplicates, lost } = cell;
-  const numbers = [trials, jobs, finished, byProcess, bySurvivor, duplicates, lost];
+  const { way, note, store, trials, jobs, finished, byProcess, bySurvivor, duplicates, surplus, lost } = cell;
+  const numbers = [trials, jobs, finished, byProcess, bySurvivor, duplicates, surplus, lost];
   return [note === '' ? way : `${way} (${note})`, store, ...numbers.map(formatNumber), verdictOf(cell)];
 }
 

@@ -35,15 +35,18 @@ function report(nr: number, id: string, { heading, ...data }: Change = {}) {
   };
 }
 
-function ledgerWith(lines: readonly string[], store = { keepsCheckpoints: true }) {
-  const ledger = new Ledger(store);
+const STRICT = { keepsCheckpoints: true, mostSurplus: 1 };
+
+function ledgerWith(lines: readonly string[], standards = STRICT) {
+  const ledger = new Ledger(standards);
   ledger.note(OWNER, `r ${INSTANCE}`);
   for (const line of lines) ledger.note(OWNER, line.replace('@', INSTANCE));
   return ledger;
 }
 
 const nothing = {
-  ...{ jobs: 0, finished: 0, byProcess: 0, bySurvivor: 0, lost: 0, duplicates: 0, surplus: 0, wrong: 0 },
+  ...{ jobs: 0, finished: 0, byProcess: 0, bySurvivor: 0, lost: 0 },
+  ...{ duplicates: 0, surplus: 0, unacknowledged: 0, wrong: 0 },
   findings: [],
 };
 
@@ -74,7 +77,7 @@ describe('the ledger', () => {
   });
 
   it('does not depend on who is read first, the pipe or the report', () => {
-    const ledger = new Ledger({ keepsCheckpoints: true });
+    const ledger = new Ledger(STRICT);
     ledger.report(SURVIVOR, report(1, 'a', { outcome: 'lost' }));
     for (const line of [`r ${INSTANCE}`, `b ${INSTANCE} 1 "a"`]) ledger.note(OWNER, line);
     expect(ledger.sums()).toEqual({ ...nothing, jobs: 1, bySurvivor: 1 });
@@ -86,11 +89,16 @@ describe('the ledger', () => {
     expect(ledger.sums()).toEqual({ ...nothing, jobs: 1, byProcess: 1, duplicates: 2 });
   });
 
-  it('counts the report of a job that was about to be finished, or never acknowledged, as a surplus and no loss', () => {
+  it('counts the report of a job that was about to be finished as a surplus and no loss', () => {
     const ledger = ledgerWith(['b @ 1 "a"', 'f @ 1']);
     ledger.report(SURVIVOR, report(1, 'a', { outcome: 'lost' }));
-    ledger.report(SURVIVOR, report(2, 'never', { outcome: 'lost' }));
-    expect(ledger.sums()).toEqual({ ...nothing, jobs: 1, bySurvivor: 1, surplus: 2 });
+    expect(ledger.sums()).toEqual({ ...nothing, jobs: 1, bySurvivor: 1, surplus: 1 });
+  });
+
+  it('counts those of jobs that were never acknowledged apart: many may be on their way to Redis', () => {
+    const ledger = ledgerWith([]);
+    for (const nr of [1, 2, 3]) ledger.report(SURVIVOR, report(nr, `never-${nr}`, { outcome: 'lost' }));
+    expect(ledger.sums()).toEqual({ ...nothing, unacknowledged: 3 });
   });
 
   it('keeps two jobs apart that had the same id one after the other', () => {
@@ -140,10 +148,63 @@ describe('a report is wrong', () => {
   it('not when a survivor has an older checkpoint from a store that acknowledges none, but the process itself is held to it', () => {
     const old = { progress: { nr: 1, step: 1 } };
     const wrongBy = (sender: string) => {
-      const ledger = ledgerWith(['b @ 1 "a"', 'c @ 1 2'], { keepsCheckpoints: false });
+      const ledger = ledgerWith(['b @ 1 "a"', 'c @ 1 2'], { ...STRICT, keepsCheckpoints: false });
       ledger.report(sender, report(1, 'a', old));
       return ledger.sums().wrong;
     };
     expect([SURVIVOR, OWNER].map(wrongBy)).toEqual([0, 1]);
+  });
+});
+
+describe('a finished job that is reported', () => {
+  /** So many jobs of one process were finished, and reported. */
+  function finishedAndReported(count: number, { fact = 'f @ #', sender = SURVIVOR, mostSurplus = 1 } = {}) {
+    const numbers = Array.from({ length: count }, (_, index) => index + 1);
+    const lines = numbers.flatMap((nr) => [`b @ ${nr} "job-${nr}"`, fact.replace('#', String(nr))]);
+    const ledger = ledgerWith(lines, { ...STRICT, mostSurplus });
+    for (const nr of numbers) ledger.report(sender, report(nr, `job-${nr}`));
+    return ledger.sums();
+  }
+
+  it.each([SURVIVOR, OWNER])(
+    'is wrong when it is the second of its process, whoever reports it: %s',
+    (sender) => {
+      expect(finishedAndReported(1, { sender })).toMatchObject({ surplus: 1, wrong: 0, findings: [] });
+      const names = `1 "job-1" by ${sender}, 2 "job-2" by ${sender}`;
+      expect(finishedAndReported(2, { sender })).toMatchObject({
+        ...{ jobs: 2, lost: 0, surplus: 2, wrong: 1 },
+        findings: [`2 jobs of ${OWNER} (${INSTANCE}) were finished, and reported all the same: ${names}`],
+      });
+    },
+  );
+
+  it('is wrong from where its store draws the line', () => {
+    const wrong = (count: number) => finishedAndReported(count, { mostSurplus: 3 }).wrong;
+    expect([3, 4, 6].map(wrong)).toEqual([0, 1, 3]);
+  });
+
+  it('is counted for each process apart', () => {
+    const ledger = new Ledger(STRICT);
+    for (const [instance, owner] of [
+      [INSTANCE, OWNER],
+      ['ffffffffffff', 'trial-2'],
+    ] as const) {
+      for (const line of [`r ${instance}`, `b ${instance} 1 "a"`, `f ${instance} 1`])
+        ledger.note(owner, line);
+      const { data, ...heading } = report(1, 'a');
+      const payload = makePayload(instance, 1, new Random('payload'));
+      ledger.report(SURVIVOR, {
+        ...heading,
+        ...{ id: `${instance}/a`, source: `/chaos/${instance}` },
+        data: { ...data, instanceId: instance, payload },
+      });
+    }
+    expect(ledger.sums()).toMatchObject({ jobs: 2, surplus: 2, wrong: 0 });
+  });
+
+  it('is none when its own process was reporting already; another one has no such excuse', () => {
+    const late = { fact: 'f @ # late' };
+    expect(finishedAndReported(3, { ...late, sender: OWNER })).toEqual({ ...nothing, jobs: 3, byProcess: 3 });
+    expect(finishedAndReported(3, late)).toMatchObject({ surplus: 3, wrong: 2 });
   });
 });

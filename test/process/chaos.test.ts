@@ -19,6 +19,7 @@ interface Cell {
   readonly jobs: number;
   readonly byProcess: number;
   readonly bySurvivor: number;
+  readonly surplus: number;
   readonly wrong: number;
   readonly strange: number;
   readonly lost: number;
@@ -89,7 +90,7 @@ describe('whatever ends a process at whatever moment', () => {
   );
 });
 
-describe('negative twin: the ledger finds what is lost', () => {
+describe('negative twin: the ledger finds what is lost,', () => {
   it(
     'when the store is switched off',
     async () => {
@@ -114,6 +115,25 @@ describe('negative twin: the ledger finds what is lost', () => {
     },
     MOST_MS,
   );
+
+  it(
+    'and what is reported although it was finished',
+    async () => {
+      const ways = ['SIGTERM', 'SIGKILL'];
+      const args = ['--trials', '4', '--store', 'memory,lmdb', '--only', ways.join()];
+      const { code, cells, words } = await cellsOf(...args, '--sabotage', 'keep-finished');
+      expect(code).toBe(1);
+      const faulty = cells.filter(({ wrong, surplus }) => wrong > 0 && surplus > wrong);
+      // Nobody is left to report what memory alone had.
+      const ofAll = cells.filter(({ way, store }) => way === 'SIGTERM' || store === 'lmdb');
+      expect(faulty, words).toEqual(ofAll);
+      expect(cells.map(({ lost, promised }) => promised && lost > 0)).not.toContain(true);
+      expect(words).toMatch(
+        /\d jobs of trial-\d \([0-9a-f]{12}\) were finished, and reported all the same: /,
+      );
+    },
+    MOST_MS,
+  );
 });
 
 describe('the command line of chaos', () => {
@@ -124,6 +144,7 @@ describe('the command line of chaos', () => {
     expect(output).toMatch(/\n\| SIGKILL +\| memory +\| +2 \|.*\| not promised \|\n/);
     expect(output).toMatch(/Every promise was kept\. node v.*, seed \d+, 0 min \d+ s\n$/);
     expect(words).toMatch(/seed \d+, 2 trials a cell/);
+    expect(output).toContain(' surplus ');
     expect(words).not.toContain('is lost');
   });
 
