@@ -1,6 +1,7 @@
 // @ts-check
 import { fileURLToPath } from 'node:url';
 import { Child } from './child.js';
+import { countEndings, faultsOf } from './endings.js';
 import { FarEnd, OUTAGES } from './far-end.js';
 import { Ledger } from './ledger.js';
 import { planLife } from './plan.js';
@@ -27,8 +28,8 @@ import { WAYS } from './ways.js';
 
 /**
  * One way to die with one store, in numbers.
- * @typedef {import('./ledger.js').Sums & { way: string, store: StoreName, promised: boolean, trials: number, strange: number,
- *   endings: Record<string, number>, seconds: number, note: string }} CellResult
+ * @typedef {import('./ledger.js').Sums & { way: string, store: StoreName, promised: boolean, trials: number, struck: number,
+ *   strange: number, faults: readonly string[], endings: Record<string, number>, seconds: number, note: string }} CellResult
  */
 
 const SURVIVOR = fileURLToPath(new URL('survivor.js', import.meta.url));
@@ -55,10 +56,12 @@ export class Cell {
   #looksBefore = 0;
   /** @type {Set<string> | undefined} ids of the first report, when it is to be forgotten */
   #forgotten;
-  /** @type {Record<string, number>} */
-  #endings = {};
+  /** @type {import('./endings.js').End[]} */
+  #ends = [];
   /** @type {string[]} */
   #strange = [];
+  /** @type {string[]} ends as there should be a few only */
+  #rare = [];
   /** @type {string[]} what was said of data that nobody will report any more */
   #aside = [];
 
@@ -124,12 +127,13 @@ export class Cell {
       onLine: (sender, line) => this.#ledger.note(sender, line),
       onEnvelope: (sender, envelope) => this.#accept(sender, [envelope]),
     });
-    const strange = await trial.run((ending) => {
-      this.#endings[ending] = (this.#endings[ending] ?? 0) + 1;
-    });
+    const end = await trial.run();
+    this.#ends.push(end);
     this.#listen(`trial-${number}`, trial.words);
-    if (strange === undefined) return;
-    this.#strange.push(`trial ${number}, ${plan.moment}, ${strange}: ${trial.words.slice(-8).join(' ⏎ ')}`);
+    const words = trial.words.slice(-8).join(' ⏎ ');
+    const tell = (/** @type {string} */ what) => `trial ${number}, ${plan.moment}, ${what}: ${words}`;
+    if (end.strange !== undefined) this.#strange.push(tell(end.strange));
+    else if (this.#way.rarely?.includes(end.ending)) this.#rare.push(tell(`ended with ${end.ending}`));
   }
 
   /** Gives a survivor the time it needs, and ends it. @param {Child} survivor */
@@ -184,20 +188,25 @@ export class Cell {
 
   /** @param {number} seconds @returns {CellResult} */
   #result(seconds) {
-    const { way, store, trials, memoryLimit } = this.#order;
+    const { way, store, trials, parallel, memoryLimit } = this.#order;
     const sums = this.#ledger.sums();
+    const faults = faultsOf(this.#ends, { rarely: this.#way.rarely, parallel });
     const kept = sums.lost + sums.wrong > 0 && this.#store?.folder;
     return {
       ...{ way, store, promised: this.#way.promised.includes(store), trials },
       ...sums,
       findings: [
         ...sums.findings,
+        ...faults,
+        ...this.#rare.slice(0, MOST_FINDINGS),
         ...this.#strange.slice(0, MOST_FINDINGS),
         ...this.#aside.slice(0, MOST_FINDINGS),
         ...(kept ? [`its store is kept in ${kept}`] : []),
       ],
+      struck: this.#ends.filter(({ struck }) => struck).length,
       strange: this.#strange.length,
-      endings: this.#endings,
+      faults,
+      endings: countEndings(this.#ends),
       seconds,
       note: this.#way.memoryLimited ? memoryLimit.name : '',
     };

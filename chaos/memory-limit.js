@@ -11,7 +11,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @property {(command: readonly string[]) => LimitedCommand} around
  */
 
-/** @typedef {{ command: readonly string[], release: () => Promise<void> }} LimitedCommand */
+/**
+ * @typedef {object} LimitedCommand
+ * @property {readonly string[]} command
+ * @property {() => boolean} wasReached whether it was the limit that ended it
+ * @property {() => Promise<void>} release
+ */
 
 const DEFAULT_LIMIT_BYTES = 192 * 2 ** 20;
 /** Private memory that may be written to, of which a process that has just started wants about half. */
@@ -22,8 +27,8 @@ let groups = 0;
 /** The first that can be had here: a control group as containers have it, else a limit of the shell, which is always the same. @returns {MemoryLimit} */
 export function findMemoryLimit(limitBytes = DEFAULT_LIMIT_BYTES) {
   return (
-    groupLimit('cgroup v1', 'memory.limit_in_bytes', limitBytes) ??
-    groupLimit('cgroup v2', 'memory.max', limitBytes) ??
+    groupLimit('cgroup v1', { limit: 'memory.limit_in_bytes', kills: 'memory.oom_control' }, limitBytes) ??
+    groupLimit('cgroup v2', { limit: 'memory.max', kills: 'memory.events' }, limitBytes) ??
     rlimit
   );
 }
@@ -34,16 +39,18 @@ const rlimit = {
   endings: ['SIGABRT', 'SIGTRAP', 'SIGILL', 'SIGSEGV', 'SIGBUS'],
   around: (command) => ({
     command: ['/bin/sh', '-c', `ulimit -d ${DATA_KIBIBYTES}; exec "$0" "$@"`, ...command],
+    // Nothing else ends a process like that.
+    wasReached: () => true,
     release: async () => {},
   }),
 };
 
-/** @param {string} name @param {string} file @param {number} limitBytes @returns {MemoryLimit | undefined} */
-function groupLimit(name, file, limitBytes) {
+/** @param {string} name @param {{ limit: string, kills: string }} files of such a group @param {number} limitBytes @returns {MemoryLimit | undefined} */
+function groupLimit(name, files, limitBytes) {
   const parent = parentGroup(name);
   if (parent === undefined) return undefined;
   try {
-    removeGroup(makeGroup(parent, file, limitBytes));
+    removeGroup(makeGroup(parent, files.limit, limitBytes));
   } catch {
     return undefined;
   }
@@ -51,9 +58,13 @@ function groupLimit(name, file, limitBytes) {
     name,
     endings: ['SIGKILL'],
     around(command) {
-      const group = makeGroup(parent, file, limitBytes);
-      const join = 'echo 0 > "$0/cgroup.procs" && exec "$@"';
-      return { command: ['/bin/sh', '-c', join, group, ...command], release: () => release(group) };
+      const group = makeGroup(parent, files.limit, limitBytes);
+      const enter = 'echo 0 > "$0/cgroup.procs" && exec "$@"';
+      return {
+        command: ['/bin/sh', '-c', enter, group, ...command],
+        wasReached: () => /^oom_kill [1-9]/m.test(readFileSync(join(group, files.kills), 'utf8')),
+        release: () => release(group),
+      };
     },
   };
 }

@@ -20,7 +20,7 @@ import { WAYS } from './ways.js';
  * @property {boolean} help
  */
 
-const SABOTAGES = ['store-off', 'lose-report', 'keep-finished'];
+const SABOTAGES = ['store-off', 'lose-report', 'keep-finished', 'hang'];
 const DEFAULT_TRIALS = 20;
 
 /** The page of `--help`. */
@@ -43,6 +43,7 @@ keep, when a report was wrong, and when a process ended in another way than it s
                       store-off      durable stores are switched off behind the ledger's back
                       lose-report    what the first report of each cell says is forgotten
                       keep-finished  what is finished stays open behind the ledger's back
+                      hang           every shutdown is stuck until its deadline
   --help            this page
 
 Ways to die:

@@ -27,8 +27,7 @@ const random = new Random(`${plan.seed}/life`);
 const bus = defaultBus();
 /** With Redis a record is on its way when `begin` returns. */
 const isKeptLater = process.env.SHUTDOWN_STORE?.startsWith('redis') ?? false;
-/** A sabotage: what it says is finished stays open. */
-const keepsFinished = process.env.CHAOS_SABOTAGE === 'keep-finished';
+const sabotage = process.env.CHAOS_SABOTAGE;
 /** @type {Set<NodeJS.Timeout>} */
 const timers = new Set([setInterval(() => {}, 60_000)]);
 /** @type {string[]} ids whose jobs were completed: whoever chooses ids may choose one again */
@@ -53,6 +52,7 @@ bus.on('handler-started', ({ name }) => {
 });
 bus.on('store-restored', () => tell('w'));
 way.prepare?.(self);
+if (sabotage === 'hang') bus.subscribeShutdown(hang, { name: 'hang' });
 tell(`r ${bus.instanceId}`);
 if (plan.moment === 'ready' || plan.moment === 'starting') await strike();
 await live();
@@ -120,7 +120,7 @@ function work(/** @type {Job} */ job, /** @type {number} */ nr) {
     if (still) return;
     isOpen = false;
     tell(`f ${bus.instanceId} ${nr}${isLate() ? ' late' : ''}`);
-    if (!keepsFinished) job.complete();
+    if (sabotage !== 'keep-finished') job.complete();
     used.push(job.id);
   };
   if (limited.has(job)) return;
@@ -157,4 +157,9 @@ async function strike() {
 function standStill() {
   still = true;
   for (const timer of timers) clearTimeout(timer);
+}
+
+/** Whoever comes here never goes on. */
+function hang() {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 }

@@ -2,23 +2,22 @@
 
 /** @typedef {import('./cell.js').CellResult} CellResult */
 
-const HEADS = [
-  'way to die',
-  'store',
-  'trials',
-  'jobs',
-  'finished',
-  'reported by the process',
-  'by a survivor',
-  'duplicates',
-  'surplus',
-  'lost',
-  '',
-];
+const NUMBERS = /** @type {const} */ ({
+  trials: 'trials',
+  struck: 'struck',
+  jobs: 'jobs',
+  finished: 'finished',
+  byProcess: 'reported by the process',
+  bySurvivor: 'by a survivor',
+  duplicates: 'duplicates',
+  surplus: 'surplus',
+  lost: 'lost',
+});
+const HEADS = ['way to die', 'store', ...Object.values(NUMBERS), ''];
 
-/** Whether a cell keeps what is promised: nothing lost where that is, and no report that is wrong, no end that is none of the expected. */
-export function isKept(/** @type {CellResult} */ { promised, lost, wrong, strange }) {
-  return (lost === 0 || !promised) && wrong === 0 && strange === 0;
+/** Whether a cell keeps what is promised: nothing lost where that is, no report that is wrong, and processes that ended as they should. */
+export function isKept(/** @type {CellResult} */ { promised, lost, wrong, strange, faults }) {
+  return (lost === 0 || !promised) && wrong === 0 && strange === 0 && faults.length === 0;
 }
 
 /** All cells as a table in Markdown. @param {readonly CellResult[]} cells */
@@ -41,19 +40,21 @@ export function formatTable(cells) {
 
 /** @param {CellResult} cell */
 function cellsOf(cell) {
-  const { way, note, store, trials, jobs, finished, byProcess, bySurvivor, duplicates, surplus, lost } = cell;
-  const numbers = [trials, jobs, finished, byProcess, bySurvivor, duplicates, surplus, lost];
-  return [note === '' ? way : `${way} (${note})`, store, ...numbers.map(formatNumber), verdictOf(cell)];
+  const { way, note, store } = cell;
+  const keys = /** @type {(keyof typeof NUMBERS)[]} */ (Object.keys(NUMBERS));
+  const numbers = keys.map((key) => formatNumber(cell[key]));
+  return [note === '' ? way : `${way} (${note})`, store, ...numbers, verdictOf(cell)];
 }
 
 /** @param {CellResult} cell */
-function verdictOf({ promised, lost, wrong, strange }) {
-  const faults = [
+function verdictOf({ promised, lost, wrong, strange, faults }) {
+  const all = [
     promised && lost > 0 && 'BROKEN',
     wrong > 0 && `${wrong} wrong`,
     strange > 0 && `${strange} ended otherwise`,
+    ...faults,
   ].filter((fault) => fault !== false);
-  return [promised ? 'promised' : 'not promised', ...faults].join(', ');
+  return [promised ? 'promised' : 'not promised', ...all].join(', ');
 }
 
 /** @param {number} value */

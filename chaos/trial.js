@@ -5,6 +5,7 @@ import { Child } from './child.js';
 import { Random } from './random.js';
 
 /** @typedef {import('./child.js').Ending} Ending */
+/** @typedef {import('./endings.js').End} End */
 /** @typedef {import('./plan.js').Plan} Plan */
 /** @typedef {import('./ways.js').Victim} Victim */
 /** @typedef {import('./ways.js').Way} Way */
@@ -49,8 +50,8 @@ export class Trial {
     this.random = new Random(`${plan.seed}/outside`);
   }
 
-  /** Lets it live and die. @returns {Promise<string | undefined>} what was strange about its end @param {(ending: Ending) => void} onEnd */
-  async run(onEnd) {
+  /** Lets it live and die. @returns {Promise<End>} */
+  async run() {
     const { way, memoryLimit } = this.#surroundings;
     const node = [process.execPath, ...(way.execArgv ?? []), SERVICE];
     const limited = way.memoryLimited ? memoryLimit.around(node) : undefined;
@@ -60,12 +61,16 @@ export class Trial {
       overdue = true;
       child.signal('SIGKILL');
     }, MOST_LIFE_MS);
-    const [ending] = await Promise.all([child.ended, way.outside?.(this)]);
+    const [ending, fell = true] = await Promise.all([child.ended, way.outside?.(this)]);
     clearTimeout(limit);
     this.#arrive();
+    const wasReached = limited?.wasReached() ?? true;
     await limited?.release();
-    onEnd(ending);
-    return overdue ? `was still there after ${MOST_LIFE_MS} ms` : this.#strangeness(ending);
+    return {
+      ending,
+      struck: fell && wasReached && this.#isMeant(ending),
+      strange: overdue ? `was still there after ${MOST_LIFE_MS} ms` : this.#strangeness(ending),
+    };
   }
 
   async moment() {
@@ -145,12 +150,22 @@ export class Trial {
     return child;
   }
 
+  get #endings() {
+    const { way, memoryLimit } = this.#surroundings;
+    return way.memoryLimited ? memoryLimit.endings : way.endings;
+  }
+
+  /** Whether the blow ends a process like that. @param {Ending} ending */
+  #isMeant(ending) {
+    return this.#instanceId !== '' && (this.#surroundings.way.meant ?? this.#endings).includes(ending);
+  }
+
   /** @param {Ending} ending */
   #strangeness(ending) {
-    const { way, memoryLimit } = this.#surroundings;
-    const endings = way.memoryLimited ? memoryLimit.endings : way.endings;
     // Before its bus was there, a signal ends a process as it ends any other.
-    const early = this.#instanceId === '' && typeof ending === 'string';
-    return early || endings.includes(ending) ? undefined : `ended with ${ending}`;
+    if (this.#instanceId === '')
+      return typeof ending === 'string' ? undefined : `ended with ${ending} before it had a bus`;
+    const expected = [...this.#endings, ...(this.#surroundings.way.rarely ?? [])];
+    return expected.includes(ending) ? undefined : `ended with ${ending}`;
   }
 }

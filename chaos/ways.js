@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** @typedef {'memory' | 'lmdb' | 'redis'} StoreName */
+/** @typedef {import('./child.js').Ending} Ending */
 
 /**
  * A process that is about to die, from outside.
@@ -31,7 +32,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @property {string} about
  * @property {readonly StoreName[]} promised
  * @property {readonly StoreName[]} [only] the stores it can be done with; all of them if it is not given
- * @property {readonly (number | NodeJS.Signals)[]} endings how the process may end
+ * @property {readonly Ending[]} endings how the process may end
+ * @property {readonly Ending[]} [meant] those by which the blow ends it; all of `endings` if not given
+ * @property {readonly Ending[]} [rarely] how some few may end as well
  * @property {readonly string[]} [execArgv]
  * @property {number} [budgetMs]
  * @property {boolean} [farEndDown] nobody takes reports until all processes of the round are gone
@@ -39,13 +42,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @property {boolean} [together] all processes of a round live at the same time
  * @property {(self: Self) => void} [prepare] within, at the start
  * @property {(self: Self) => void} [within] at the moment
- * @property {(victim: Victim) => Promise<void>} [outside] from the start
+ * @property {(victim: Victim) => Promise<boolean>} [outside] from the start; resolves with whether the blow fell
  */
 
 const ALL = /** @type {const} */ (['memory', 'lmdb', 'redis']);
 const DURABLE = /** @type {const} */ (['lmdb', 'redis']);
-/** What a busy machine makes of an orderly end: the deadline came first, and the watchdog with it. */
-const ORDERLY = /** @type {const} */ ([0, 1, 'SIGKILL']);
+/** What a busy machine makes of it: reports came too late, or the deadline came first, and the watchdog with it. */
+const ORDERLY = /** @type {const} */ ({ endings: [0], rarely: [1, 'SIGKILL'] });
+/** A fatal error is the reason: it is 1 anyway. */
+const FATAL = /** @type {const} */ ({ endings: [1], rarely: ['SIGKILL'] });
 const CRASHES = /** @type {const} */ (['SIGABRT', 'SIGTRAP', 'SIGILL', 'SIGSEGV']);
 
 /** @type {Readonly<Record<string, Way>>} */
@@ -57,31 +62,34 @@ export const WAYS = {
   'double-SIGINT': {
     about: 'SIGINT, and SIGINT again while it is stopping',
     promised: ALL,
-    endings: [130, ...ORDERLY],
+    ...ORDERLY,
+    endings: [130, ...ORDERLY.endings],
+    meant: [130],
     async outside(victim) {
-      if (!(await victim.moment())) return;
+      if (!(await victim.moment())) return false;
       victim.signal('SIGINT');
-      if (!(await victim.said('stopping: SIGINT'))) return;
+      if (!(await victim.said('stopping: SIGINT'))) return false;
       await sleep(victim.random.whole(0, 250));
       victim.signal('SIGINT');
+      return true;
     },
   },
   uncaughtException: {
     about: 'an exception that nobody catches',
     promised: ALL,
-    endings: [1, 'SIGKILL'],
+    ...FATAL,
     within: () => void setImmediate(() => nobodyCatches()),
   },
   unhandledRejection: {
     about: 'a rejection that nobody handles',
     promised: ALL,
-    endings: [1, 'SIGKILL'],
+    ...FATAL,
     within: () => void Promise.reject(new Error('nobody handles this')),
   },
   'empty-loop': {
     about: 'the event loop runs empty while jobs are open',
     promised: ALL,
-    endings: ORDERLY,
+    ...ORDERLY,
     within: ({ standStill }) => standStill(),
   },
   'process.exit': {
@@ -114,25 +122,28 @@ export const WAYS = {
     about: 'SIGKILL',
     promised: DURABLE,
     endings: ['SIGKILL'],
-    outside: kill,
+    outside: (victim) => signal(victim, 'SIGKILL'),
   },
   'SIGKILL-in-delivery': {
     about: 'SIGTERM, and SIGKILL when the far end has its report and has not answered',
     promised: DURABLE,
-    endings: ORDERLY,
+    // One without an open job delivers nothing.
+    endings: [0, 'SIGKILL'],
+    meant: ['SIGKILL'],
     async outside(victim) {
-      if (!(await victim.moment())) return;
+      if (!(await victim.moment())) return false;
       const delivering = victim.delivering();
       victim.signal('SIGTERM');
-      if (!(await delivering)) return;
+      if (!(await delivering)) return false;
       if (victim.random.chance(0.5)) await sleep(victim.random.whole(0, 50));
       victim.signal('SIGKILL');
+      return true;
     },
   },
   'blocked-in-shutdown': {
     about: 'SIGTERM, and a handler that never lets go of the event loop',
     promised: ALL,
-    endings: ORDERLY,
+    endings: ['SIGKILL'],
     budgetMs: 1200,
     prepare({ bus, random }) {
       const phase = random.pick(/** @type {const} */ (['intake', 'drain', 'deliver', 'release']));
@@ -149,16 +160,19 @@ export const WAYS = {
       block(random);
     },
     async outside(victim) {
-      if (!(await victim.told('x'))) return;
+      if (!(await victim.told('x'))) return false;
       victim.signal('SIGTERM');
       await sleep(victim.random.whole(0, 200));
       victim.signal('SIGKILL');
+      return true;
     },
   },
   'far-end-down': {
     about: 'SIGTERM while nobody takes reports; they are taken again when it is gone',
     promised: ALL,
-    endings: ORDERLY,
+    // 0 when it has no open job.
+    endings: [0, 1],
+    rarely: ['SIGKILL'],
     budgetMs: 1000,
     farEndDown: true,
     outside: (victim) => signal(victim, 'SIGTERM'),
@@ -170,9 +184,10 @@ export const WAYS = {
     endings: ['SIGKILL'],
     together: true,
     async outside(victim) {
-      await victim.moment();
+      const has = await victim.moment();
       await victim.together();
       victim.signal('SIGKILL');
+      return has;
     },
   },
   'store-restarted': {
@@ -186,25 +201,23 @@ export const WAYS = {
       await victim.together();
       const restored = victim.told('w');
       await victim.restartStore();
-      await restored;
+      const has = await restored;
       victim.signal('SIGKILL');
+      return has;
     },
   },
 };
 
 /** @param {NodeJS.Signals} name @returns {Way} */
 function signalled(name) {
-  return { about: name, promised: ALL, endings: ORDERLY, outside: (victim) => signal(victim, name) };
+  return { about: name, promised: ALL, ...ORDERLY, outside: (victim) => signal(victim, name) };
 }
 
 /** @param {Victim} victim @param {NodeJS.Signals} name */
 async function signal(victim, name) {
-  if (await victim.moment()) victim.signal(name);
-}
-
-/** @param {Victim} victim */
-async function kill(victim) {
-  await signal(victim, 'SIGKILL');
+  const has = await victim.moment();
+  if (has) victim.signal(name);
+  return has;
 }
 
 function nobodyCatches() {

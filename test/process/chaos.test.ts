@@ -22,6 +22,9 @@ interface Cell {
   readonly surplus: number;
   readonly wrong: number;
   readonly strange: number;
+  readonly faults: readonly string[];
+  readonly struck: number;
+  readonly endings: Readonly<Record<string, number>>;
   readonly lost: number;
 }
 
@@ -47,11 +50,11 @@ async function cellsOf(...args: string[]) {
 }
 
 /** What each cell of a kept promise comes down to. */
-function verdict({ way, store, promised, lost, wrong, strange }: Cell) {
-  return { way, store, lost: promised ? lost : 0, wrong, strange };
+function verdict({ way, store, promised, lost, wrong, strange, faults }: Cell) {
+  return { way, store, lost: promised ? lost : 0, wrong, strange, faults };
 }
 
-const kept = ({ way, store }: Cell) => ({ way, store, lost: 0, wrong: 0, strange: 0 });
+const kept = ({ way, store }: Cell) => ({ way, store, lost: 0, wrong: 0, strange: 0, faults: [] });
 
 describe('whatever ends a process at whatever moment', () => {
   it(
@@ -85,6 +88,23 @@ describe('whatever ends a process at whatever moment', () => {
       const { code, cells, words } = await cellsOf(...args);
       expect(cells.map(verdict), words).toEqual(ways.map((way) => kept({ way, store: 'redis' } as Cell)));
       expect(code).toBe(0);
+    },
+    MOST_MS,
+  );
+});
+
+describe('the blow strikes as its way has it:', () => {
+  it(
+    'in a delivery, with the second SIGINT, by the memory limit',
+    async () => {
+      const ways = ['double-SIGINT', 'memory-limit', 'SIGKILL-in-delivery'];
+      // So many that none at all would count as broken.
+      const args = ['--trials', '20', '--store', 'memory', '--only', ways.join()];
+      const { code, cells, words } = await cellsOf(...args);
+      expect(cells.map(verdict), words).toEqual(ways.map((way) => kept({ way, store: 'memory' } as Cell)));
+      expect(code).toBe(0);
+      for (const { struck, way } of cells) expect([way, struck > 10]).toEqual([way, true]);
+      expect(cells[0]?.struck).toBe(cells[0]?.endings['130']);
     },
     MOST_MS,
   );
@@ -134,13 +154,31 @@ describe('negative twin: the ledger finds what is lost,', () => {
     },
     MOST_MS,
   );
+
+  it(
+    'and a shutdown that always hangs until its deadline, where no job is lost by that',
+    async () => {
+      const args = ['--trials', '4', '--store', 'memory', '--only', 'SIGTERM,uncaughtException'];
+      const { code, cells, words } = await cellsOf(...args, '--parallel', '2', '--sabotage', 'hang');
+      expect(code).toBe(1);
+      const faults = [expect.stringMatching(/^[34] of 4 ended with SIGKILL, at most 2 should$/)];
+      expect(cells).toMatchObject([
+        { way: 'SIGTERM', lost: 0, wrong: 0, strange: 0, faults },
+        { way: 'uncaughtException', lost: 0, wrong: 0, strange: 0, faults },
+      ]);
+      expect(words).toMatch(/^chaos: {5}[34] of 4 ended with SIGKILL, at most 2 should$/m);
+    },
+    MOST_MS,
+  );
 });
 
 describe('the command line of chaos', () => {
   it('prints a table in Markdown, the seed it was planned with, and how it went', async () => {
     const { code, output, words } = await chaos('--trials', '2', '--store', 'memory', '--only', 'SIGKILL');
     expect(code).toBe(0);
-    expect(output).toMatch(/^\| way to die +\| store +\| trials \| jobs \|.*\n\| -+ \| -+ \| -+: \|/);
+    expect(output).toMatch(
+      /^\| way to die +\| store +\| trials \| struck \| jobs \|.*\n\| -+ \| -+ \| -+: \| -+: \|/,
+    );
     expect(output).toMatch(/\n\| SIGKILL +\| memory +\| +2 \|.*\| not promised \|\n/);
     expect(output).toMatch(/Every promise was kept\. node v.*, seed \d+, 0 min \d+ s\n$/);
     expect(words).toMatch(/seed \d+, 2 trials a cell/);
@@ -151,7 +189,16 @@ describe('the command line of chaos', () => {
   it('--help says what it does, with every option and every way, and does nothing', async () => {
     const { code, output } = await chaos('--help');
     expect(code).toBe(0);
-    for (const word of ['--trials', '--only', '--store', '--seed', '--parallel', '--json', '--sabotage'])
+    for (const word of [
+      '--trials',
+      '--only',
+      '--store',
+      '--seed',
+      '--parallel',
+      '--json',
+      '--sabotage',
+      'hang',
+    ])
       expect(output).toContain(word);
     for (const way of ['SIGTERM', 'double-SIGINT', 'memory-limit', 'machine-lost', 'store-restarted'])
       expect(output).toContain(`\n  ${way} `);
