@@ -1,6 +1,6 @@
 // @ts-check
 // Shows: jobs that outlive kill -9: the next start reports them, as if the dead could still speak.
-// Try:   node examples/12-durable-store.js, end it with: kill -9 <pid>, then the same again.
+// Try:   node examples/12-durable-store.js, end it with the line it prints, then the same again.
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,5 +23,5 @@ const invoice = jobs.run({ type: 'invoice', payload: { order: 4711, card: 'visa'
   }
 });
 
-console.log(`an invoice is being written; end this process with: kill -TERM ${process.pid}`);
+console.log(`an invoice is being written; end this process with: kill -9 ${process.pid}`);
 await Promise.allSettled([invoice]);

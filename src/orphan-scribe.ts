@@ -7,8 +7,8 @@ import type { Orphan } from './store.js';
 /** The report of an orphan. */
 export interface Letter {
   readonly envelope: Envelope;
-  /** Its payload cannot be read by this process: its record is kept. */
-  readonly withheld: boolean;
+  /** Why its payload or checkpoint cannot be read by this process: its record is kept. */
+  readonly withheld: string | undefined;
 }
 
 /** Writes the envelopes of the dead, in their names. */
@@ -34,7 +34,7 @@ export class Scribe {
       time: new Date(this.#now).toISOString(),
       detail,
     });
-    return { envelope, withheld: job.withheld !== undefined };
+    return { envelope, withheld: job.withheld };
   }
 
   /** The clocks of two machines may differ. */

@@ -91,6 +91,23 @@ describe('options', () => {
     ],
     ['redact', { redact: ['a..b'] }, /redact has "a\.\.b"/],
     ['memory', { memory: { limit: '120%' } }, /memory\.limit is "120%"/],
+    [
+      'memory as a text',
+      { memory: '40MiB' as never },
+      /memory is "40MiB", allowed: false, or \{ limit: '90%' \}/,
+    ],
+    ['memory as true', { memory: true as never }, /memory is true/],
+    ['memory as a share without its sign', { memory: { limit: 0.9 } }, /memory\.limit is 0\.9/],
+    [
+      'store as a text',
+      { store: 'redis://:hunter2@h' as never },
+      /store is a text, allowed: lmdbStore\(\{ path \}\).*SHUTDOWN_STORE/,
+    ],
+    [
+      'store without its methods',
+      { store: { put() {}, close() {} } as never },
+      /store is without checkpoint, delete, claimOrphans/,
+    ],
     ['exit', { exit: 'now' as never }, /exit is "now"/],
     ['name', { budget: 5 } as never, /"budget" is no option, allowed: service, platform, budgetMs, /],
   ])('a bad %s is refused with what is allowed', (_name, options, message) => {

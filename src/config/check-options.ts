@@ -3,6 +3,7 @@ import type { ShutdownBusOptions } from '../config.js';
 import { misspelt, type OptionNames, ShutdownError, show } from '../errors.js';
 import type { Notifier } from '../notifier.js';
 import { PLATFORMS } from '../platform.js';
+import type { JobStore } from '../store.js';
 import type { MemoryWatchOptions } from '../triggers/memory.js';
 import { isCatchable, isRedactionPath, parseMemoryLimit } from './values.js';
 
@@ -40,6 +41,7 @@ export function checkOptions(options: ShutdownBusOptions): void {
     checkSignals(options.signals),
     checkNotifiers(options.notifiers),
     checkMode(options.deliveryMode),
+    checkStore(options.store),
     checkRedact(options.redact),
     checkMemory(options.memory),
     checkExit(options.exit),
@@ -99,9 +101,28 @@ function checkRedact(paths: unknown): Problem {
   return `redact has ${show(wrong)}, allowed: a list of paths such as 'user.password', '*.token', 'cards[*].number'`;
 }
 
-function checkMemory(memory: MemoryWatchOptions | false | undefined): Problem {
-  if (!memory || memory.limit === undefined || parseMemoryLimit(memory.limit)) return undefined;
-  return `memory.limit is ${show(memory.limit)}, allowed: a share such as '90%', or bytes such as '400MiB'`;
+const STORE_METHODS = ['put', 'checkpoint', 'delete', 'claimOrphans', 'markDelivered', 'close'] as const;
+
+function checkStore(store: unknown): Problem {
+  if (store === undefined) return undefined;
+  const missing = STORE_METHODS.filter(
+    (name) => typeof (store as Partial<JobStore> | null)?.[name] !== 'function',
+  );
+  if (missing.length === 0) return undefined;
+  // An address may hold a password.
+  const what = typeof store === 'string' ? 'a text' : `without ${missing.join(', ')}`;
+  return `store is ${what}, allowed: lmdbStore({ path }), redisStore({ url }) or another JobStore; a text belongs into SHUTDOWN_STORE`;
+}
+
+const MEMORY_FORM = "false, or { limit: '90%' } or { limit: '400MiB' }";
+
+function checkMemory(memory: unknown): Problem {
+  if (memory === undefined || memory === false) return undefined;
+  if (typeof memory !== 'object' || memory === null)
+    return `memory is ${show(memory)}, allowed: ${MEMORY_FORM}`;
+  const { limit } = memory as MemoryWatchOptions;
+  if (limit === undefined || parseMemoryLimit(limit)) return undefined;
+  return `memory.limit is ${show(limit)}, allowed: a share such as '90%', or bytes such as '400MiB'`;
 }
 
 function checkExit(exit: unknown): Problem {

@@ -110,9 +110,13 @@ function redact(reader: EnvironmentReader): string[] | undefined {
   return reader.bad('REDACT', wrong.join(','), 'paths such as user.password,*.token,cards[*].number');
 }
 
+const LEAST_MEMORY_BYTES = 16 * 2 ** 20;
+
 function memory(reader: EnvironmentReader): MemoryWatchOptions | undefined {
   const text = reader.text('MEMORY_LIMIT');
   if (text === undefined) return undefined;
-  if (parseMemoryLimit(text)) return { limit: text };
-  return reader.bad('MEMORY_LIMIT', text, 'a share such as 90%, or a size such as 400MiB or 419430400');
+  const limit = parseMemoryLimit(text);
+  // No service is as small as that: a `90` without its sign would end it at every start.
+  if (limit && ('share' in limit || limit.bytes >= LEAST_MEMORY_BYTES)) return { limit: text };
+  return reader.bad('MEMORY_LIMIT', text, 'a share such as 90%, or a size such as 400MiB, at least 16MiB');
 }

@@ -11,25 +11,19 @@ export function isCatchable(signal: string): boolean {
   return signalNumber(signal as NodeJS.Signals) > 0 && !UNCATCHABLE.includes(signal);
 }
 
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  kb: 1e3,
-  mb: 1e6,
-  gb: 1e9,
-  kib: 2 ** 10,
-  mib: 2 ** 20,
-  gib: 2 ** 30,
-};
+/** `M`, `MB`: thousands. `Mi`, `MiB`: 1024. */
+const UNITS = ['', 'k', 'm', 'g', 't'];
 
 /** Reads `90%` as a share of the limit that was found, `400MiB` as a limit of its own. `undefined` when it is neither. */
 export function parseMemoryLimit(text: string | number): { share: number } | { bytes: number } | undefined {
-  if (typeof text === 'number') return text > 0 && Number.isFinite(text) ? { bytes: text } : undefined;
-  const match = /^(\d+(?:\.\d+)?)\s*(%|[kmg]i?b)?$/i.exec(text.trim());
-  if (!match) return undefined;
-  const value = Number(match[1]);
-  const unit = (match[2] ?? '').toLowerCase();
-  if (unit === '%') return value > 0 && value <= 100 ? { share: value / 100 } : undefined;
-  return value > 0 ? { bytes: value * (UNITS[unit] ?? 1) } : undefined;
+  if (typeof text === 'number') return text >= 1 && Number.isFinite(text) ? { bytes: text } : undefined;
+  const [, number, unit = '', binary] = /^(\d+(?:\.\d+)?)\s*(?:(%|[kmgt])(i?)b?)?$/i.exec(text.trim()) ?? [];
+  const value = Number(number);
+  if (unit === '%')
+    return value > 0 && value <= 100 && text.trim().endsWith('%') ? { share: value / 100 } : undefined;
+  return value > 0
+    ? { bytes: value * (binary ? 1024 : 1000) ** UNITS.indexOf(unit.toLowerCase()) }
+    : undefined;
 }
 
 const SEGMENT =

@@ -140,5 +140,6 @@ function describe({ gauge, reading, growth }: MemoryLevel): string {
     (bytes) => `${Math.round(bytes / 2 ** 20)} MiB`,
   );
   const pace = growth > 0 ? `, ${rate} a second more` : '';
-  return `${gauge.name} is nearly used up: ${used} of ${limit}${pace}`;
+  const state = reading.usedBytes > reading.limitBytes ? 'over its limit' : 'nearly used up';
+  return `${gauge.name} is ${state}: ${used} of ${limit}${pace}`;
 }

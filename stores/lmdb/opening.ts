@@ -13,7 +13,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { readHeader } from './header.js';
 import { isAlive, type Life, ownLife } from './life.js';
 
@@ -41,7 +41,7 @@ const LOCK_BYTES = 64 * 1024;
  * and a full one would end the process with a signal. @throws `ENOSPC`, `EROFS` and the like.
  */
 export function prepareFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   const files = [dataFile(folder), gateFile(folder)];
   const locks = files.map((file) => `${file}-lock`);
   if ([...files, ...locks].every((file) => sizeOf(file) > 0)) return;
@@ -57,6 +57,18 @@ export function prepareFolder(folder: string): void {
 }
 
 /** 0 for a file that is missing as well. */
+/** Node's own way to make parents as well never returns where the kernel refuses all of them, below /proc say. */
+function makeFolder(folder: string): void {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
+  if (dirname(folder) !== folder) makeFolder(dirname(folder));
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    // Somebody else was faster.
+    if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw error;
+  }
+}
+
 export function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }

@@ -40,7 +40,7 @@ async function runExample(file: string, signal: NodeJS.Signals = 'SIGTERM', also
   const ready = new Promise<void>((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       lines.push(line);
-      const invited = lines.some((one) => one.endsWith(`kill -TERM ${child.pid}`));
+      const invited = lines.some((one) => /kill -(?:TERM|9) \d+$/.test(one) && one.endsWith(` ${child.pid}`));
       if (invited && lines.some((one) => one.includes(also))) resolve();
     });
     closed.then(() => reject(new Error(`${file} ended before it was ready:\n${words.join('\n')}`)), reject);

@@ -137,6 +137,6 @@ describe('a limit that is given as a number', () => {
       env: { SHUTDOWN_MEMORY_LIMIT: '150MiB', SHUTDOWN_BUDGET_MS: '1000' },
     }).ended;
     expectReport(ending);
-    expect(ending.stderr).toContain("this process's resident memory is nearly used up: ");
+    expect(ending.stderr).toContain("this process's resident memory is over its limit: ");
   });
 });
