@@ -48,7 +48,8 @@ export const STORES = {
     keepsCheckpoints: true,
     mostSurplus: AT_ONCE,
     roundSize: 20,
-    survivorLimitMs: 10_000,
+    // What two processes died with it takes when it has lived for 5 s itself.
+    survivorLimitMs: 30_000,
     missing: () => undefined,
     async open() {
       const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-chaos-lmdb-'));

@@ -36,6 +36,9 @@ const REPORT_MS = 30_000;
 const PAUSE_MS = { first: 2000, most: 60_000 } as const;
 /** Tries that ended in the death of whoever tried. */
 const MOST_TRIES = 3;
+/** A process that is younger than this may die of anything: it takes nothing alone in hand, which others died with. */
+const CALM_MS = 5000;
+const HASTY_TRIES = 2;
 
 /**
  * Keeps the store's heart beating, and reports what the dead left in it: at the start, and after each heartbeat.
@@ -44,12 +47,13 @@ const MOST_TRIES = 3;
  * claimOrphans ──▶ envelopes ──▶ notifiers ──▶ delivered: markDelivered
  *       ▲                                  ├─▶ nobody there: giveBack, after a pause again
  *       └──────────────────────────────────┴─▶ rejected: stays claimed, untried; the next start tries again
- * unreadable, or killed its reporter three times ──▶ setAside
+ * unreadable, or killed its reporter three times, the last time alone in a process that had lived for a while ──▶ setAside
  * ```
  */
 export class OrphanWatch {
   readonly #host: OrphanHost;
   readonly #heartbeatMs: number;
+  readonly #calmAt: number;
   readonly #stop = new AbortController();
   #timer: unknown;
   #reporting: Promise<void> | undefined;
@@ -64,6 +68,7 @@ export class OrphanWatch {
 
   constructor(host: OrphanHost) {
     this.#host = host;
+    this.#calmAt = host.clock.now() + CALM_MS;
     this.#heartbeatMs = host.keeper.store.heartbeatMs ?? HEARTBEAT_MS;
   }
 
@@ -119,7 +124,8 @@ export class OrphanWatch {
     await ready();
     const sum = { delivered: 0, rejected: 0, expired: 0 };
     while (!this.#stop.signal.aborted) {
-      const orphans = await keeper.store.claimOrphans();
+      const isCalm = clock.now() >= this.#calmAt;
+      const orphans = await keeper.store.claimOrphans(isCalm ? {} : { mostTries: HASTY_TRIES });
       // What could not even be set aside comes again at once.
       if (orphans.every((orphan) => this.#unreportable.has(orphanIdOf(orphan)))) break;
       const outcomes = await this.#report(orphans);
@@ -155,7 +161,12 @@ export class OrphanWatch {
   async #deliver(letters: readonly Letter[]): Promise<readonly DeliveryOutcome[]> {
     const { keeper, clock, deliver, log } = this.#host;
     const endsAt = clock.now() + REPORT_MS;
-    const withheld = new Set(letters.filter((letter) => letter.withheld).map(({ envelope }) => envelope.id));
+    const parted = letters.filter((letter) => letter.withheld !== undefined);
+    const withheld = new Set(parted.map(({ envelope }) => envelope.id));
+    if (parted[0] !== undefined)
+      log.error(
+        `${parted.length} orphaned jobs are reported without what cannot be read, and their records kept aside: ${parted[0].withheld}`,
+      );
     const marks = new DeliveryMarks(keeper);
     const plan: OrphanPlan = {
       remainingMs: () => Math.max(0, endsAt - clock.now()),

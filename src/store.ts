@@ -31,6 +31,15 @@ export interface Orphan extends StoredJob {
   readonly tries: number;
 }
 
+/** Which orphans are asked for. */
+export interface ClaimOptions {
+  /**
+   * Those that would be claimed for more than the so-manieth time are left out: a process that has just started may die of anything,
+   * and none of it is to be put down to a job. @default all
+   */
+  readonly mostTries?: number;
+}
+
 /**
  * Where open jobs are kept, so that somebody can report them when their process cannot.
  *
@@ -71,7 +80,7 @@ export interface JobStore {
    * stays claimed until it is delivered, given back or set aside, or its claimer is gone as well. One that was tried
    * before comes in small company, tried twice it comes alone: whatever kills its reporter will be found out.
    */
-  claimOrphans(): Promise<readonly Orphan[]>;
+  claimOrphans(options?: ClaimOptions): Promise<readonly Orphan[]>;
   /** Every notifier took these envelopes, whoever began their jobs. Unknown ids are ignored. */
   markDelivered(envelopeIds: readonly string[]): Promise<void>;
   /**

@@ -1,5 +1,5 @@
 import { ShutdownError, show } from '../src/errors.js';
-import type { JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
+import type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
 import { asideBytesOf } from './lmdb/aside.js';
 import { Claims, type GivenBack } from './lmdb/claims.js';
 import { type Database, DataFile } from './lmdb/data-file.js';
@@ -102,12 +102,12 @@ class LmdbStore implements JobStore {
     this.#file.write(OWNER_BYTES, (database) => this.#writeOwner(database));
   }
 
-  async claimOrphans(): Promise<readonly Orphan[]> {
+  async claimOrphans(options?: ClaimOptions): Promise<readonly Orphan[]> {
     if (this.#closed) return [];
     const free = this.#file.use((database) => this.#claims.free(database));
     if (free.length === 0) return [];
     return this.#file.read(() =>
-      this.#file.write(CLAIM_BYTES, (database) => this.#claims.claim(database, free)),
+      this.#file.write(CLAIM_BYTES, (database) => this.#claims.claim(database, free, options)),
     );
   }
 

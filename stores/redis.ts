@@ -1,5 +1,5 @@
 import { partsOf } from '../src/envelope.js';
-import type { JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
+import type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
 import { BorrowedLine } from './redis/borrowed-line.js';
 import { Claims } from './redis/claims.js';
 import { failure, type Line, type RedisClient, SLOW_MS, startTimer } from './redis/line.js';
@@ -95,8 +95,8 @@ class RedisStore implements JobStore {
     await this.#open?.claims.renew();
   }
 
-  async claimOrphans(): Promise<readonly Orphan[]> {
-    return (await this.#open?.claims.claim()) ?? [];
+  async claimOrphans(options?: ClaimOptions): Promise<readonly Orphan[]> {
+    return (await this.#open?.claims.claim(options)) ?? [];
   }
 
   async markDelivered(envelopeIds: readonly string[]): Promise<void> {

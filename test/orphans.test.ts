@@ -232,6 +232,21 @@ describe('orphaned jobs', () => {
     await watch.close();
   });
 
+  it('what two others died with is asked for when this process has lived for a while, not in its first five seconds', async () => {
+    const store = scriptedStore();
+    const asked: unknown[] = [];
+    store.claimOrphans = async (options) => {
+      asked.push(options?.mostTries);
+      return [];
+    };
+    const { clock } = createTestBus({ store });
+    await expect.poll(() => asked).toEqual([2]);
+    await pass(clock, 4999, 4999);
+    expect(asked.every((most) => most === 2)).toBe(true);
+    await pass(clock, 1001, 1001);
+    expect(asked.at(-1)).toBe(undefined);
+  });
+
   it('one that killed its reporter three times is set aside, loudly, and the others are reported', async () => {
     const { store, notifier, lines } = await startWith({
       claims: [[orphan('poison', { tries: 4 })], [orphan('third', { tries: 3 })]],
@@ -267,7 +282,8 @@ describe('orphaned jobs', () => {
       startedAt: '2029-12-31T23:59:00.000Z',
       sealed: sealer.seal('{"card":"4111"}', '0123456789ab/a'),
     });
-    const { store, notifier } = await startWith({ claims: [[orphan('a', { record })]] });
+    const { store, notifier, lines } = await startWith({ claims: [[orphan('a', { record })]] });
+    expect(lines.join('\n')).toContain('1 orphaned jobs are reported without what cannot be read');
     expect(notifier.received[0]?.data).toMatchObject({ jobType: 'pay', payload: null });
     expect(notifier.received[0]?.data.detail).toMatch(
       /sealed with key "other", which this process does not have/,

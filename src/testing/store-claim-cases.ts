@@ -210,4 +210,21 @@ export const claimCases: readonly StoreCase[] = [
       assert.deepEqual(keysOf(again), [], 'what is kept was given out again while its claimer lives');
     },
   },
+  {
+    id: 'S31',
+    title: 'what was tried too often is left out when it is asked to, and stays',
+    needs: 'abandon',
+    run: async (trial) => {
+      const survivor = await trial.tenant();
+      const dead = await trial.abandon(putting(job('a')));
+      for (let death = 0; death < 2; death += 1)
+        await trial.abandon({ do: 'claim', instanceId: dead, count: 1 });
+      survivor.wants = { mostTries: 2 };
+      const found = await trial.claimUntilNews(survivor, [dead]);
+      assert.deepEqual(keysOf(found), [], 'a third try was given to somebody who wanted two at the most');
+      survivor.wants = {};
+      const [orphan] = await trial.claim(survivor, [dead], 1);
+      assert.equal(orphan?.tries, 3, 'what is left out is no try');
+    },
+  },
 ];

@@ -19,10 +19,10 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
         if (!isClosed) own.set(job.key, job);
         return inner.put(job);
       },
-      async claimOrphans() {
+      async claimOrphans(options) {
         const given = [...own.values()].map((job): Orphan => ({ ...job, instanceId, owner: '', tries: 1 }));
         own.clear();
-        return [...given, ...(await inner.claimOrphans())];
+        return [...given, ...(await inner.claimOrphans(options))];
       },
       close() {
         isClosed = true;
@@ -36,8 +36,8 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
     let asked: Promise<readonly Orphan[]> | undefined;
     return (inner) =>
       around(inner, {
-        claimOrphans() {
-          asked ??= inner.claimOrphans().finally(() => {
+        claimOrphans(options) {
+          asked ??= inner.claimOrphans(options).finally(() => {
             asked = undefined;
           });
           return asked;
@@ -52,8 +52,8 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
       inHand = inHand.filter((orphan) => !ids.includes(idOf(orphan)));
     };
     return around(inner, {
-      async claimOrphans() {
-        const orphans = await inner.claimOrphans();
+      async claimOrphans(options) {
+        const orphans = await inner.claimOrphans(options);
         looks = orphans.length === 0 ? looks + 1 : 0;
         inHand = [...inHand, ...orphans];
         return looks > 3 ? inHand : orphans;
@@ -76,8 +76,8 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
   S11: alone((inner) => {
     const claimed = new Set<string>();
     return around(inner, {
-      async claimOrphans() {
-        const orphans = await inner.claimOrphans();
+      async claimOrphans(options) {
+        const orphans = await inner.claimOrphans(options);
         for (const orphan of orphans) claimed.add(idOf(orphan));
         return orphans;
       },
@@ -89,8 +89,8 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
     const inHand = new Map<string, Orphan>();
     let back: readonly Orphan[] = [];
     return around(inner, {
-      async claimOrphans() {
-        const orphans = back.length > 0 ? back : await inner.claimOrphans();
+      async claimOrphans(options) {
+        const orphans = back.length > 0 ? back : await inner.claimOrphans(options);
         back = [];
         for (const orphan of orphans) inHand.set(idOf(orphan), orphan);
         return orphans;
@@ -113,17 +113,17 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
   ),
   // Brings together again what came together before.
   S14: alone((inner) =>
-    around(inner, { claimOrphans: () => claimTogether(inner, ({ tries }) => tries === 2) }),
+    around(inner, { claimOrphans: (options) => claimTogether(inner, ({ tries }) => tries === 2, options) }),
   ),
   S15: alone((inner) =>
-    around(inner, { claimOrphans: () => claimTogether(inner, ({ tries }) => tries > 2) }),
+    around(inner, { claimOrphans: (options) => claimTogether(inner, ({ tries }) => tries > 2, options) }),
   ),
   // Has no place aside for what it claimed.
   S16: alone((inner) => {
     const claimed = new Set<string>();
     return around(inner, {
-      async claimOrphans() {
-        const orphans = await inner.claimOrphans();
+      async claimOrphans(options) {
+        const orphans = await inner.claimOrphans(options);
         for (const orphan of orphans) claimed.add(idOf(orphan));
         return orphans;
       },
@@ -155,8 +155,8 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
   S18: alone((inner) => {
     const inHand = new Set<string>();
     return around(inner, {
-      async claimOrphans() {
-        const orphans = await inner.claimOrphans();
+      async claimOrphans(options) {
+        const orphans = await inner.claimOrphans(options);
         for (const orphan of orphans) inHand.add(idOf(orphan));
         return orphans;
       },
@@ -179,4 +179,6 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
       },
     }),
   ),
+  // Gives all it has to whoever asks.
+  S31: alone((inner) => around(inner, { claimOrphans: () => inner.claimOrphans() })),
 };

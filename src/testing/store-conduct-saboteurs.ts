@@ -31,7 +31,8 @@ export const conductSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
           deleted.add(key);
           inner.delete(key);
         },
-        claimOrphans: async () => (await inner.claimOrphans()).filter(({ key }) => !deleted.has(key)),
+        claimOrphans: async (options) =>
+          (await inner.claimOrphans(options)).filter(({ key }) => !deleted.has(key)),
       });
   },
   S21: alone((inner) => {

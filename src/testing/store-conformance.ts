@@ -40,8 +40,8 @@ export interface StoreCase {
 }
 
 /**
- * The contract of `JobStore` as test cases, S01 to S30, for any test runner that runs them one after the other and gives each
- * some times the harness's `patienceMs`. Each case makes its own stores and closes them. S01 to S20, S29 and S30 are left out without
+ * The contract of `JobStore` as test cases, S01 to S31, for any test runner that runs them one after the other and gives each
+ * some times the harness's `patienceMs`. Each case makes its own stores and closes them. S01 to S20, S29 to S31 are left out without
  * `abandon`, S25 without `leave`, S26 and S27 without `hanging`, S28 without `wipe`.
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-import type { JobStore, Orphan, StoreOwner } from '../store.js';
+import type { ClaimOptions, JobStore, Orphan, StoreOwner } from '../store.js';
 import type { StoreSaboteur } from './store-saboteurs.js';
 
 /** A saboteur whose stores know nothing of each other. */
@@ -18,7 +18,7 @@ export function around(inner: JobStore, changed: Partial<JobStore>): JobStore {
     checkpoint: (key, progress) => inner.checkpoint(key, progress),
     delete: (key) => inner.delete(key),
     heartbeat: () => inner.heartbeat?.(),
-    claimOrphans: () => inner.claimOrphans(),
+    claimOrphans: (options) => inner.claimOrphans(options),
     markDelivered: (ids) => inner.markDelivered(ids),
     giveBack: async (ids, options) => inner.giveBack?.(ids, options),
     setAside: async (ids) => inner.setAside?.(ids),
@@ -43,10 +43,11 @@ export function disguise(owner: StoreOwner, changed: Partial<StoreOwner>): Store
 export async function claimTogether(
   inner: JobStore,
   isOfKind: (orphan: Orphan) => boolean,
+  options?: ClaimOptions,
 ): Promise<readonly Orphan[]> {
-  const all = [...(await inner.claimOrphans())];
+  const all = [...(await inner.claimOrphans(options))];
   for (let last = all; last.length > 0 && all.every(isOfKind); ) {
-    last = [...(await inner.claimOrphans())];
+    last = [...(await inner.claimOrphans(options))];
     all.push(...last);
   }
   return all;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { envelopeIdOf } from '../envelope.js';
-import type { JobStore, Orphan, StoredJob, StoreOwner } from '../store.js';
+import type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner } from '../store.js';
 
 const HEARTBEAT_MS = 2000;
 const LOOK_MS = 25;
@@ -74,6 +74,8 @@ export class Tenant {
   about: string;
   /** What the store said of itself. */
   readonly troubles: (Error | undefined)[] = [];
+  /** What it asks for when it claims. */
+  wants: ClaimOptions = {};
   /** Everything it ever claimed. */
   readonly claimed: Orphan[] = [];
   readonly owner: StoreOwner;
@@ -154,7 +156,7 @@ export class Tenant {
 
   /** One claim. One that fails finds nothing: the next one may. */
   async look(): Promise<readonly Orphan[]> {
-    const orphans = await this.store.claimOrphans().catch((): readonly Orphan[] => []);
+    const orphans = await this.store.claimOrphans(this.wants).catch((): readonly Orphan[] => []);
     this.claimed.push(...orphans);
     return orphans;
   }

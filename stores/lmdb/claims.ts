@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { partsOf } from '../../src/envelope.js';
 import { messageOf } from '../../src/errors.js';
-import type { Orphan } from '../../src/store.js';
+import type { ClaimOptions, Orphan } from '../../src/store.js';
 import { writeAside } from './aside.js';
 import type { Database } from './data-file.js';
 import { instancesIn, isOwnerAlive, ownerOf, removeInstance, type Unreadable } from './instances.js';
@@ -42,10 +42,14 @@ export class Claims {
   }
 
   /** The next portion of what these left; empty when there is nothing any more. */
-  claim(database: Database, instanceIds: readonly string[]): readonly Orphan[] {
+  claim(
+    database: Database,
+    instanceIds: readonly string[],
+    { mostTries = Number.POSITIVE_INFINITY }: ClaimOptions = {},
+  ): readonly Orphan[] {
     for (const id of instanceIds) {
       const claimed =
-        this.#try(id, () => database.transactionSync(() => this.#claimFrom(database, id))) ?? [];
+        this.#try(id, () => database.transactionSync(() => this.#claimFrom(database, id, mostTries))) ?? [];
       // Only now: what could not be committed is nobody's.
       for (const { place, held } of claimed) this.#inHand.set(place, held);
       if (claimed.length > 0) return claimed.map(({ orphan }) => orphan);
@@ -136,12 +140,12 @@ export class Claims {
     return isOwnerAlive(database, instanceId, this.#unreadable);
   }
 
-  #claimFrom(database: Database, instanceId: string): readonly Claimed[] {
+  #claimFrom(database: Database, instanceId: string, mostTries: number): readonly Claimed[] {
     // Once more, now that nobody else can write.
     if (!this.#isFree(database, instanceId)) return [];
-    const chosen = this.#choose(database, instanceId);
+    const { chosen, isLater } = this.#choose(database, instanceId, mostTries);
     if (chosen.length === 0) {
-      if (!this.#holdsAnyOf(instanceId)) removeInstance(database, instanceId);
+      if (!isLater && !this.#holdsAnyOf(instanceId)) removeInstance(database, instanceId);
       return [];
     }
     database.putSync(`claim/${instanceId}`, this.#instanceId);
@@ -162,10 +166,15 @@ export class Claims {
   }
 
   /** Those that were never tried come first, many together; whatever killed its reporter before comes alone in the end. */
-  #choose(database: Database, instanceId: string): Chosen[] {
+  #choose(
+    database: Database,
+    instanceId: string,
+    mostTries: number,
+  ): { readonly chosen: readonly Chosen[]; readonly isLater: boolean } {
     const tried = triesIn(database, instanceId, this.#unreadable);
     const groups: Chosen[][] = PORTIONS.map(() => []);
     const { start, end } = rangeOf('job', instanceId);
+    let isLater = false;
     for (const place of database.getKeys({ start, end })) {
       if (this.#inHand.has(place)) continue;
       if (!isPlain(place.slice(start.length))) {
@@ -173,12 +182,16 @@ export class Claims {
         continue;
       }
       const before = tried.get(place.slice('job/'.length)) ?? 0;
+      if (before >= mostTries) {
+        isLater = true;
+        continue;
+      }
       const group = groups[Math.min(before, groups.length - 1)] as Chosen[];
       group.push({ place, tries: before + 1 });
       if (groups[0]?.length === PORTIONS[0]) break;
     }
     const index = groups.findIndex((group) => group.length > 0);
-    return index < 0 ? [] : (groups[index] as Chosen[]).slice(0, PORTIONS[index]);
+    return { chosen: (groups[index] ?? []).slice(0, PORTIONS[index]), isLater };
   }
 
   /** @param except these places are on their way out */

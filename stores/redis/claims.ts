@@ -1,6 +1,6 @@
 import { envelopeIdOf, partsOf } from '../../src/envelope.js';
 import { messageOf } from '../../src/errors.js';
-import type { Orphan } from '../../src/store.js';
+import type { ClaimOptions, Orphan } from '../../src/store.js';
 import { Hand } from './hand.js';
 import { fieldsOf, indexKey, keysOf } from './keys.js';
 import { ask, type Line } from './line.js';
@@ -25,6 +25,8 @@ export type Fate = 'delivered' | 'aside' | 'untried' | 'tried' | 'kept';
 /** So many orphans a claim: never tried before, tried once, tried more often. */
 const PORTIONS = [2000, 50, 1] as const;
 const PORTION_BYTES = 4 * 1024 * 1024;
+/** Nobody counts so far. */
+const MOST_TRIES = 1000;
 const MOST_SETTLED = 1000;
 /** A shutdown waits for what is under way. */
 const MOST_MS = 2000;
@@ -64,14 +66,14 @@ export class Claims {
   }
 
   /** The next portion of what others left; empty when there is nothing, nobody may be judged, or too many were asked in vain. */
-  async claim(): Promise<readonly Orphan[]> {
+  async claim({ mostTries = MOST_TRIES }: ClaimOptions = {}): Promise<readonly Orphan[]> {
     await this.flush();
     if (!this.#host.mayJudge()) return [];
     const { instanceId } = this.#host;
     const endsAt = performance.now() + LOOK_MS;
     const isWanted = (id: string) => id !== instanceId && this.#hands.get(id)?.isAll !== true;
     for (const id of await this.#search.look(isWanted)) {
-      const orphans = await this.#claimFrom(id);
+      const orphans = await this.#claimFrom(id, mostTries);
       if (orphans.length > 0) return orphans;
       if (!this.#host.mayJudge() || performance.now() > endsAt) return [];
     }
@@ -123,10 +125,18 @@ export class Claims {
       this.#unsettled.push({ instanceId, epoch, fields: fields.slice(at, at + MOST_SETTLED), fate });
   }
 
-  async #claimFrom(instanceId: string): Promise<readonly Orphan[]> {
+  async #claimFrom(instanceId: string, mostTries: number): Promise<readonly Orphan[]> {
     const { instanceId: claimer, leaseMs, line, prefix } = this.#host;
     const { epoch = '', fields = [] } = this.#hands.get(instanceId) ?? {};
-    const args = [claimer, leaseMs, epoch, JSON.stringify([...fields]), PORTION_BYTES, ...PORTIONS];
+    const args = [
+      claimer,
+      leaseMs,
+      epoch,
+      JSON.stringify([...fields]),
+      PORTION_BYTES,
+      ...PORTIONS,
+      mostTries,
+    ];
     let isLate = false;
     const watched: Pick<Line, 'eval'> = {
       eval: async (...call) => {
@@ -161,7 +171,7 @@ export class Claims {
     const hand = this.#hands.get(instanceId);
     if (what === 'in hand' && hand !== undefined) hand.isAll = true;
     if (what !== 'orphans') {
-      this.#search.refused(instanceId, what === 'taken' ? 'taken' : 'not now');
+      this.#search.refused(instanceId, what === 'taken' || what === 'later' ? 'taken' : 'not now');
       return [];
     }
     const held = hand?.epoch === epoch ? hand : new Hand(epoch);

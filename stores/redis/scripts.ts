@@ -108,9 +108,10 @@ else redis.call('hset', owner, 'about', ARGV[2]) end
 return left`);
 
 /**
- * `<claimer> <leaseMs> <epoch in hand> <JSON: its fields> <most bytes> <most of the untried> <of those tried once> <of others>`.
+ * `<claimer> <leaseMs> <epoch in hand> <JSON: its fields> <most bytes> <most of the untried> <of those tried once> <of others> <most tries>`.
  * Those that were never tried come first, many together; whatever killed its reporter before comes alone in the end.
- * @returns `[what, strange]`: `alive`, `taken` by another claimer, `gone` with nothing left, `in hand` all that is left; or
+ * @returns `[what, strange]`: `alive`, `taken` by another claimer, `gone` with nothing left, `in hand` all that is left, `later` what was
+ * tried too often; or
  * `['orphans', strange, epoch, about, field, record, checkpoint, tries, …]`. So many fields were `strange`, and set aside.
  */
 export const CLAIM = onInstance(`${KEEP}${REMOVE}${IS_TEXT}
@@ -128,7 +129,7 @@ for i = 1, 3 do groups[i] = { most = tonumber(ARGV[5 + i]), bytes = 0, full = fa
 local function triesOf(field)
   return tonumber(string.match(redis.call('hget', tries, field) or '', '^%d%d?%d?$') or 0)
 end
-local strange = 0
+local strange, isLater = 0, false
 local cursor = '0'
 repeat
   local page = redis.call('hscan', jobs, cursor, 'count', 50)
@@ -143,7 +144,8 @@ repeat
       seen[field] = true
       local before = triesOf(field)
       local group = groups[math.min(before, 2) + 1]
-      if not group.full then
+      if before >= tonumber(ARGV[9]) then isLater = true
+      elseif not group.full then
         group[#group + 1] = field
         group[#group + 1] = record
         group.bytes = group.bytes + #record
@@ -159,7 +161,7 @@ end
 local chosen = groups[1]
 if #chosen == 0 then chosen = groups[2] end
 if #chosen == 0 then chosen = groups[3] end
-if #chosen == 0 then return { 'in hand', strange } end
+if #chosen == 0 then return { isLater and 'later' or 'in hand', strange } end
 redis.call('set', claim, ARGV[1], 'px', ARGV[2])
 local answer = { 'orphans', strange, epoch, redis.call('hget', owner, 'about') or '' }
 for i = 1, #chosen, 2 do

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { envelopesIn } from './child.js';
+import { type Ending, envelopesIn } from './child.js';
 import {
   accepted,
   anotherLooks,
@@ -117,14 +117,12 @@ describe('a job that kills whoever reports it', () => {
   it('is set aside after three deaths, loudly, and all the others are reported', async () => {
     const dead = await ready(['60']);
     await killed(dead);
-    const deaths: string[] = [];
-    for (let start = 0; start < 8 && accepted().length < 59; start += 1) {
-      const reporter = begin('dies-of-poison.js', ['r30']);
-      const { signal, stderr } = await reporter.ended;
-      if (signal === 'SIGKILL') deaths.push(stderr);
-      else expect(stderr).toMatch(new RegExp(`${dead.instanceId}/r30 is set aside .*died of it, 3 times`));
-    }
-    expect(deaths).toHaveLength(3);
+    const verdict = new RegExp(`${dead.instanceId}/r30 is set aside .*died of it, 3 times`);
+    const reporters: Ending[] = [];
+    while (reporters.length < 10 && !verdict.test(reporters.at(-1)?.stderr ?? ''))
+      reporters.push(await begin('dies-of-poison.js', ['r30']).ended);
+    expect(reporters.at(-1)?.stderr).toMatch(verdict);
+    expect(reporters.filter(({ signal }) => signal === 'SIGKILL')).toHaveLength(3);
     expect(accepted()).toEqual(idsOf(dead, 60).filter((id) => !id.endsWith('/r30')));
   });
 });

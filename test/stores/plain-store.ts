@@ -1,4 +1,4 @@
-import type { JobStore, Orphan, StoredJob, StoreOwner } from '../../src/store.js';
+import type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner } from '../../src/store.js';
 import { carryOut, type StoreHarness } from '../../src/testing/index.js';
 
 interface Kept extends StoredJob {
@@ -79,13 +79,15 @@ class PlainStore implements JobStore {
     this.#room.about = this.#owner.describe();
   }
 
-  async claimOrphans(): Promise<readonly Orphan[]> {
+  async claimOrphans({
+    mostTries = Number.POSITIVE_INFINITY,
+  }: ClaimOptions = {}): Promise<readonly Orphan[]> {
     if (this.#isClosed) return [];
     for (const [instanceId, room] of this.#place.rooms) {
       const isTaken = room.claimer !== undefined && room.claimer !== this.#room && room.claimer.isAlive;
       if (room.isAlive || isTaken) continue;
       if (room.claimer !== this.#room) room.inHand.clear();
-      const orphans = choose(room).map((job) => ({ ...job, instanceId, owner: room.about }));
+      const orphans = choose(room, mostTries).map((job) => ({ ...job, instanceId, owner: room.about }));
       for (const { key, tries, record, progress } of orphans) {
         room.claimer = this.#room;
         room.inHand.add(key);
@@ -145,8 +147,8 @@ class PlainStore implements JobStore {
   }
 }
 
-function choose({ jobs, inHand }: Room): Kept[] {
-  const free = [...jobs.values()].filter(({ key }) => !inHand.has(key));
+function choose({ jobs, inHand }: Room, mostTries: number): Kept[] {
+  const free = [...jobs.values()].filter(({ key, tries }) => !inHand.has(key) && tries < mostTries);
   const least = Math.min(...free.map(({ tries }) => tries), 2);
   return free
     .filter(({ tries }) => Math.min(tries, 2) === least)
