@@ -1,36 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Tenant } from '../../src/testing/store-tenant.js';
+import { describe, expect, it, vi } from 'vitest';
 import { redisStore } from '../../stores/redis.js';
 import { startRedis } from '../far-ends/redis.js';
 import { startTcpProxy } from '../far-ends/tcp-proxy.js';
-import { type MortalRedis, startMortalRedis } from './redis-mortal.js';
-import { isTroubled, isWellAgain, job, jobsOf, RedisPlace, until } from './redis-place.js';
+import { isTroubled, isWellAgain, job, jobsOf, until } from './redis-place.js';
+import { APPEND_ONLY, LEASE_MS, redisScene } from './redis-scene.js';
 
 vi.setConfig({ testTimeout: 90_000 });
 
-const LEASE_MS = 1500;
-const APPEND_ONLY = ['--appendonly', 'yes', '--appendfsync', 'always'];
-const undo: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
-
-async function mortal(args: readonly string[] = []): Promise<MortalRedis> {
-  const server = await startMortalRedis(args);
-  undo.push(() => server.end());
-  return server;
-}
-
-function placeAt(port: number): RedisPlace {
-  const place = new RedisPlace(port);
-  undo.push(() => place.end());
-  return place;
-}
-
-function tenantIn(place: RedisPlace, url = place.url): Tenant {
-  return place.tenant(redisStore({ url, leaseMs: LEASE_MS }));
-}
+const { undo, mortal, placeAt, tenantIn } = redisScene();
 
 describe('a Redis that is frozen for longer than a lease', () => {
   it('is noticed, holds nobody up, and loses nothing; when it goes on, nobody takes the living for dead', async () => {

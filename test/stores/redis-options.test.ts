@@ -1,28 +1,20 @@
 import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { isShutdownError } from '../../src/errors.js';
 import { Tenant } from '../../src/testing/store-tenant.js';
 import { type RedisStoreOptions, redisStore } from '../../stores/redis.js';
 import { runWithoutPackages } from '../far-ends/bare-install.js';
 import { startRedis } from '../far-ends/redis.js';
-import { job, RedisPlace, until } from './redis-place.js';
+import { job, until } from './redis-place.js';
+import { freshPlaces } from './redis-scene.js';
 
 vi.setConfig({ testTimeout: 60_000 });
 
 const server = await startRedis();
 afterAll(server.stop);
 
-let place: RedisPlace;
-beforeEach(() => {
-  place = new RedisPlace(server.port);
-});
-afterEach(async () => {
-  await place.end();
-  const client = new Redis(server.port, '127.0.0.1');
-  await client.flushall();
-  client.disconnect();
-});
+const place = freshPlaces(server);
 
 describe('its options', () => {
   const password = 'hunter%202';
@@ -70,15 +62,15 @@ describe('its options', () => {
 describe('a client of the application', () => {
   it('is used with its key prefix, and those of another prefix are strangers', async () => {
     const [here, there] = ['here:', 'there:'].map((keyPrefix) =>
-      place.keep(new Redis(server.port, '127.0.0.1', { keyPrefix })),
+      place.current.keep(new Redis(server.port, '127.0.0.1', { keyPrefix })),
     ) as [Redis, Redis];
     const options = { leaseMs: 1000 };
-    const leaving = place.tenant(redisStore({ ...options, client: here }));
+    const leaving = place.current.tenant(redisStore({ ...options, client: here }));
     const [friend, stranger] = [here, there].map((client) =>
-      place.tenant(redisStore({ ...options, client })),
+      place.current.tenant(redisStore({ ...options, client })),
     );
     await leaving.put(job('a'));
-    const client = place.client();
+    const client = place.current.client();
     expect((await client.keys('*')).every((key) => /^(here|there):shutdown-bus:/.test(key))).toBe(true);
     await leaving.close();
     expect(await friend?.claim(new Set([leaving.instanceId]), 1, 20_000)).toHaveLength(1);
@@ -88,11 +80,11 @@ describe('a client of the application', () => {
   });
 
   it('is left open, and as it was', async () => {
-    const client = place.keep(new Redis(server.port, '127.0.0.1'));
+    const client = place.current.keep(new Redis(server.port, '127.0.0.1'));
     client.on('ready', () => {});
     const counts = () => ['ready', 'close', 'end', 'error'].map((event) => client.listenerCount(event));
     const before = counts();
-    const tenant = place.tenant(redisStore({ client }));
+    const tenant = place.current.tenant(redisStore({ client }));
     await tenant.put(job('a'));
     expect(client.listenerCount('error')).toBe(before[3]);
     await tenant.close();
@@ -101,13 +93,13 @@ describe('a client of the application', () => {
   });
 
   it('one that connects when it is used is used', async () => {
-    const client = place.keep(new Redis(server.port, '127.0.0.1', { lazyConnect: true }));
-    await place.tenant(redisStore({ client })).put(job('a'));
+    const client = place.current.keep(new Redis(server.port, '127.0.0.1', { lazyConnect: true }));
+    await place.current.tenant(redisStore({ client })).put(job('a'));
   });
 
   it('one that its owner closed is said to be closed, and holds nothing up', async () => {
-    const client = place.keep(new Redis(server.port, '127.0.0.1'));
-    const tenant = place.tenant(redisStore({ client }));
+    const client = place.current.keep(new Redis(server.port, '127.0.0.1'));
+    const tenant = place.current.tenant(redisStore({ client }));
     await tenant.put(job('a'));
     await client.quit();
     await until('the trouble is told', () => tenant.troubles.length > 0);
@@ -125,18 +117,18 @@ describe('a client of the application', () => {
 
 describe('a store that is given to two buses', () => {
   it('refuses the second one, and keeps the jobs of the first', async () => {
-    const store = redisStore({ url: place.url, leaseMs: 600_000 });
-    const first = place.tenant(store);
+    const store = redisStore({ url: place.current.url, leaseMs: 600_000 });
+    const first = place.current.tenant(store);
     const second = new Tenant(store, 'ffffffffffff', 'another one');
     expect(() => second.open()).toThrow('one store object belongs to one bus');
     await first.put(job('1'));
-    expect(await place.client().hkeys(`shutdown-bus:{${first.instanceId}}:jobs`)).toEqual(['1']);
+    expect(await place.current.client().hkeys(`shutdown-bus:{${first.instanceId}}:jobs`)).toEqual(['1']);
     await first.close();
     expect(() => second.open()).toThrow('one store object belongs to one bus');
   });
 
   it('one that could not be opened may be opened again', async () => {
-    const client = place.keep(new Redis(server.port, '127.0.0.1'));
+    const client = place.current.keep(new Redis(server.port, '127.0.0.1'));
     await client.ping();
     const on = vi.spyOn(client, 'on').mockImplementationOnce(() => {
       throw new Error('not now');

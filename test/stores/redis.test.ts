@@ -1,32 +1,23 @@
-import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { redisStore } from '../../stores/redis.js';
 import { startRedis } from '../far-ends/redis.js';
-import { evalsOf, job, RedisPlace, until } from './redis-place.js';
+import { evalsOf, job, until } from './redis-place.js';
+import { freshPlaces } from './redis-scene.js';
 
 vi.setConfig({ testTimeout: 60_000 });
 
 const server = await startRedis();
 afterAll(server.stop);
 
-let place: RedisPlace;
-beforeEach(() => {
-  place = new RedisPlace(server.port);
-});
-afterEach(async () => {
-  await place.end();
-  const client = new Redis(server.port, '127.0.0.1');
-  await client.flushall();
-  client.disconnect();
-});
+const place = freshPlaces(server);
 
 describe('what is in Redis', () => {
   it('by default the keys begin with shutdown-bus, a lease is 10 s, and a heart beats twice a second', async () => {
-    const store = redisStore({ url: place.url });
-    const tenant = place.tenant(store);
+    const store = redisStore({ url: place.current.url });
+    const tenant = place.current.tenant(store);
     await tenant.put(job('a'));
     const of = `shutdown-bus:{${tenant.instanceId}}`;
-    const client = place.client();
+    const client = place.current.client();
     expect((await client.keys('*')).sort()).toEqual([
       'shutdown-bus:instances',
       `${of}:jobs`,
@@ -40,12 +31,12 @@ describe('what is in Redis', () => {
   });
 
   it('a short lease has a heart that beats four times in it', () => {
-    expect(redisStore({ url: place.url, leaseMs: 1000 }).heartbeatMs).toBe(250);
+    expect(redisStore({ url: place.current.url, leaseMs: 1000 }).heartbeatMs).toBe(250);
   });
 
   it('a job is there with its last checkpoint until it is completed; a close with none left leaves nothing', async () => {
-    const tenant = place.tenant(redisStore({ url: place.url, prefix: 'here' }));
-    const client = place.client();
+    const tenant = place.current.tenant(redisStore({ url: place.current.url, prefix: 'here' }));
+    const client = place.current.client();
     await tenant.put(job('a'), job('b'));
     tenant.checkpoint('b', 'half');
     tenant.delete('a');
@@ -59,22 +50,22 @@ describe('what is in Redis', () => {
   });
 
   it('what is left at close is free at once, not after its lease', async () => {
-    const survivor = place.tenant(redisStore({ url: place.url, leaseMs: 1000 }));
-    const leaving = place.tenant(redisStore({ url: place.url, leaseMs: 600_000 }));
+    const survivor = place.current.tenant(redisStore({ url: place.current.url, leaseMs: 1000 }));
+    const leaving = place.current.tenant(redisStore({ url: place.current.url, leaseMs: 600_000 }));
     await leaving.put(job('a'));
     await leaving.close();
     expect(await survivor.claim(new Set([leaving.instanceId]), 1, 20_000)).toHaveLength(1);
   });
 
   it('what is set aside is there for a person to look at, and nothing else of its instance', async () => {
-    const survivor = place.tenant(redisStore({ url: place.url, leaseMs: 1000 }));
-    const leaving = place.tenant(redisStore({ url: place.url }));
+    const survivor = place.current.tenant(redisStore({ url: place.current.url, leaseMs: 1000 }));
+    const leaving = place.current.tenant(redisStore({ url: place.current.url }));
     await leaving.put({ ...job('a'), progress: 'half' });
     await leaving.close();
     await survivor.claim(new Set([leaving.instanceId]), 1, 20_000);
     await survivor.store.setAside?.([`${leaving.instanceId}/a`]);
     await survivor.close();
-    const client = place.client();
+    const client = place.current.client();
     const key = `shutdown-bus:{${leaving.instanceId}}:aside`;
     expect(await client.keys('*')).toEqual([key]);
     expect(JSON.parse((await client.hget(key, 'a')) ?? '')).toEqual({
@@ -86,8 +77,8 @@ describe('what is in Redis', () => {
 
 describe('how much is said', () => {
   it('of a job that is begun and completed in one turn nothing; of a thousand in one turn one script', async () => {
-    const tenant = place.tenant(redisStore({ url: place.url, leaseMs: 600_000 }));
-    const client = place.client();
+    const tenant = place.current.tenant(redisStore({ url: place.current.url, leaseMs: 600_000 }));
+    const client = place.current.client();
     await tenant.put(job('first'));
     const before = await evalsOf(client);
     void tenant.put(job('short'));
@@ -102,8 +93,8 @@ describe('how much is said', () => {
 
 describe('an owner that was silent for longer than its lease, and comes back', () => {
   it('writes all of its jobs again; what its claimer still had in hand is the owner’s again', async () => {
-    const survivor = place.tenant(redisStore({ url: place.url, leaseMs: 1000 }));
-    const owner = place.tenant(redisStore({ url: place.url, leaseMs: 1000 }));
+    const survivor = place.current.tenant(redisStore({ url: place.current.url, leaseMs: 1000 }));
+    const owner = place.current.tenant(redisStore({ url: place.current.url, leaseMs: 1000 }));
     await owner.put(job('a'), job('b'));
     owner.fallSilent();
     await survivor.claim(new Set([owner.instanceId]), 2, 20_000);
@@ -114,7 +105,7 @@ describe('an owner that was silent for longer than its lease, and comes back', (
     );
     // Too late: job b may be another one by now.
     await survivor.store.markDelivered([`${owner.instanceId}/a`, `${owner.instanceId}/b`]);
-    const client = place.client();
+    const client = place.current.client();
     const key = `shutdown-bus:{${owner.instanceId}}:jobs`;
     expect(await client.hgetall(key)).toEqual({ a: 'record of a', b: 'record of b' });
     owner.delete('a');
@@ -123,13 +114,15 @@ describe('an owner that was silent for longer than its lease, and comes back', (
   });
 
   it('a claimer that delivers in time leaves it nothing to report', async () => {
-    const survivor = place.tenant(redisStore({ url: place.url, leaseMs: 1000 }));
-    const owner = place.tenant(redisStore({ url: place.url, leaseMs: 1000 }));
+    const survivor = place.current.tenant(redisStore({ url: place.current.url, leaseMs: 1000 }));
+    const owner = place.current.tenant(redisStore({ url: place.current.url, leaseMs: 1000 }));
     await owner.put(job('a'));
     owner.fallSilent();
     await survivor.claim(new Set([owner.instanceId]), 1, 20_000);
     await survivor.store.markDelivered([`${owner.instanceId}/a`]);
-    expect((await place.client().keys('*')).filter((key) => key.includes(owner.instanceId))).toEqual([]);
+    expect((await place.current.client().keys('*')).filter((key) => key.includes(owner.instanceId))).toEqual(
+      [],
+    );
   });
 });
 
@@ -137,9 +130,9 @@ describe('keys that disappear under a living process', () => {
   it.each(['jobs', 'owner', 'lease'])(
     '%s: the next heartbeat notices, and writes all again',
     async (part) => {
-      const tenant = place.tenant(redisStore({ url: place.url, leaseMs: 600_000 }));
+      const tenant = place.current.tenant(redisStore({ url: place.current.url, leaseMs: 600_000 }));
       await tenant.put(job('a'), job('b'));
-      const client = place.client();
+      const client = place.current.client();
       const of = `shutdown-bus:{${tenant.instanceId}}`;
       await client.del(`${of}:${part}`);
       await tenant.store.heartbeat?.();
