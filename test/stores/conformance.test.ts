@@ -62,6 +62,7 @@ function readmeHarness(): StoreHarness {
     async wipe() {
       for (const name of readdirSync(path)) rmSync(join(path, name));
     },
+    patienceMs: 20_000,
     lacks: ['giveBack', 'setAside'],
   };
 }
