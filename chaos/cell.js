@@ -40,6 +40,9 @@ const RESERVE_SHARE = 0.6;
 const TOGETHER = 20;
 const MOST_FINDINGS = 5;
 
+/** Data that nobody will report any more, or jobs that were held in memory only. */
+const TROUBLE = / (put|set) aside|the job store \w+ failed/;
+
 /** Lets processes die in one way, with one store between them, and adds up what became of their jobs. */
 export class Cell {
   #order;
@@ -152,7 +155,7 @@ export class Cell {
 
   /** @param {string} who @param {readonly string[]} words */
   #listen(who, words) {
-    for (const line of words) if (/ (put|set) aside/.test(line)) this.#aside.push(`${who} said: ${line}`);
+    for (const line of words) if (TROUBLE.test(line)) this.#aside.push(`${who} said: ${line}`);
   }
 
   /** @param {number} index */

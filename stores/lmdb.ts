@@ -142,7 +142,7 @@ class LmdbStore implements JobStore {
     try {
       this.#file.write(OWNER_BYTES, (database) => this.#sayGoodbye(database));
     } finally {
-      await this.#file.close();
+      this.#file.close();
     }
   }
 

@@ -6,6 +6,7 @@ import { writeAside } from './aside.js';
 import type { Database } from './data-file.js';
 import { instancesIn, isOwnerAlive, ownerOf, removeInstance, type Unreadable } from './instances.js';
 import { isPlain, placeOf, rangeOf } from './keys.js';
+import { transact } from './mending-locks.js';
 import { readRecord } from './records.js';
 import { triesIn, untry } from './tries.js';
 
@@ -49,7 +50,7 @@ export class Claims {
   ): readonly Orphan[] {
     for (const id of instanceIds) {
       const claimed =
-        this.#try(id, () => database.transactionSync(() => this.#claimFrom(database, id, mostTries))) ?? [];
+        this.#try(id, () => transact(database, () => this.#claimFrom(database, id, mostTries))) ?? [];
       // Only now: what could not be committed is nobody's.
       for (const { place, held } of claimed) this.#inHand.set(place, held);
       if (claimed.length > 0) return claimed.map(({ orphan }) => orphan);
@@ -72,7 +73,7 @@ export class Claims {
   /** Others may have them, unless they are kept. */
   giveBack(database: Database, envelopeIds: readonly string[], { tried, keep = false }: GivenBack): void {
     const places = new Set(envelopeIds.map((id) => jobOf(id).place));
-    database.transactionSync(() => {
+    transact(database, () => {
       if (!tried) for (const place of places) this.#untry(database, place);
       const instanceIds = keep ? [] : envelopeIds.map((id) => jobOf(id).instanceId);
       for (const id of new Set(instanceIds)) if (!this.#holdsAnyOf(id, places)) this.#release(database, id);
@@ -104,7 +105,7 @@ export class Claims {
     before: (job: Job, value: string) => void,
   ): void {
     const jobs = envelopeIds.map(jobOf);
-    database.transactionSync(() => {
+    transact(database, () => {
       for (const job of jobs) {
         const value = database.get(job.place);
         const isLater = value !== undefined && this.#isLater(job.place, value);

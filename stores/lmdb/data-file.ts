@@ -4,6 +4,7 @@ import type { Database as LmdbDatabase } from 'lmdb';
 import { messageOf, ShutdownError } from '../../src/errors.js';
 import { Gate } from './gate.js';
 import type { OpenFile } from './lock-word.js';
+import { leaveOpen, mendingLocks } from './mending-locks.js';
 import {
   dataFile,
   findFault,
@@ -114,9 +115,15 @@ export class DataFile {
 
   /** Does something with the database; a second time, with a fresh one, when it turns out to be damaged. */
   use<T>(work: (database: Database) => T): T {
-    this.open();
     try {
-      return work(this.#database as Database);
+      return mendingLocks(
+        () => {
+          this.open();
+          return this.#database as Database;
+        },
+        work,
+        () => this.#letGo(),
+      );
     } catch (error) {
       if (isFailedWrite(error)) this.#giveUp(error as Error);
       if (!isDamage(error)) throw error;
@@ -132,23 +139,32 @@ export class DataFile {
   checkIdentity(): void {
     if (this.#database === undefined || this.#identityNow() === this.#identity) return;
     this.#listener.warn(`${dataFile(this.#folder)} was replaced; starting with the new one`);
-    this.close().catch(() => {});
+    this.#letGo();
+    this.#gate.close();
     this.#isAnother = true;
     this.open();
   }
 
-  async close(): Promise<void> {
-    const closing = this.#closeData();
-    if (this.#broken === undefined) await this.#gate.close();
-    await closing;
+  /** Nothing more is done with it. */
+  close(): void {
+    const database = this.#database;
+    this.#forget();
+    if (this.#broken !== undefined) return;
+    if (database !== undefined) leaveOpen(database);
+    this.#gate.close();
   }
 
-  async #closeData(): Promise<void> {
+  /** It is no good, or another one by now. */
+  #letGo(): void {
     const database = this.#database;
+    this.#forget();
+    if (this.#broken === undefined) void database?.close();
+  }
+
+  #forget(): void {
     this.#database = undefined;
     this.#room?.close();
     this.#room = undefined;
-    if (this.#broken === undefined) await database?.close();
   }
 
   /** Of the data and of the gate: whoever has another one of them is alone. */
@@ -183,10 +199,6 @@ export class DataFile {
       cause: error,
     });
     this.#listener.warn(this.#broken.message);
-  }
-
-  #letGo(): void {
-    this.#closeData().catch(() => {});
   }
 }
 

@@ -2,10 +2,11 @@ import { rmSync } from 'node:fs';
 import { ShutdownError } from '../../src/errors.js';
 import type { Database } from './data-file.js';
 import { LockWord, type OpenFile } from './lock-word.js';
+import { leaveOpen, mendingLocks, transact } from './mending-locks.js';
 import { findFault, sizeOf } from './opening.js';
 
 /** How long one and the same thread is waited for: at first, and as long as it has not let go. */
-const PATIENCE_MS = { first: 1000, again: 50 } as const;
+const PATIENCE_MS = { first: 2000, again: 50 } as const;
 /** What a transaction takes as a rule is over after so many looks; then there is a pause between two. */
 const QUICK_LOOKS = 20;
 const PAUSE_MS = 0.2;
@@ -50,28 +51,54 @@ export class Gate {
   /** Waits until nobody else is inside, and does it. @throws {ShutdownError} `STORE_FAILED` when somebody else stays inside. */
   pass<T>(work: () => T): T {
     if (this.#inside) return work();
-    this.open();
-    if (this.#lock !== undefined) this.#await(this.#lock);
-    this.#inside = true;
-    try {
-      return (this.#database as Database).transactionSync(work);
-    } finally {
-      this.#inside = false;
-    }
+    return mendingLocks(
+      () => {
+        this.open();
+        if (this.#lock !== undefined) this.#await(this.#lock);
+        return this.#database as Database;
+      },
+      (database) =>
+        transact(database, () => {
+          this.#inside = true;
+          try {
+            return work();
+          } finally {
+            this.#inside = false;
+          }
+        }),
+      () => this.close(true),
+    );
   }
 
-  async close(): Promise<void> {
+  /** @param isBroken its locks are none any more */
+  close(isBroken = false): void {
     const database = this.#database;
     this.#database = undefined;
     this.#lock = undefined;
-    await database?.close();
+    if (database === undefined) return;
+    if (isBroken) void database.close();
+    else leaveOpen(database);
   }
 
   /** LMDB takes the lock when it opens a file, unless it is to be read only. */
   #awaitOpening(): void {
     const lock = LockWord.of(this.#path, this.#openFile);
     if (lock !== undefined) this.#await(lock);
-    else this.#awaitFirstOpening();
+    else if (!this.#isFreeBefore()) this.#awaitFirstOpening();
+  }
+
+  #isFreeBefore(): boolean {
+    const lock = LockWord.before(this.#path, this.#openFile);
+    if (lock === undefined) return true;
+    try {
+      this.#await(lock);
+      return true;
+    } catch {
+      // Or nobody has it: the machine was switched off, and the word stayed. LMDB takes it out when it opens the file.
+      return false;
+    } finally {
+      lock.close();
+    }
   }
 
   /** Of this process. */

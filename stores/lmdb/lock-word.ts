@@ -1,7 +1,9 @@
 import {
   appendFileSync,
+  closeSync,
   fstatSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readlinkSync,
   readSync,
@@ -43,6 +45,20 @@ export class LockWord {
     const place = placeOfWord(dirname(path), openFile);
     const file = place === undefined ? undefined : descriptorOf(`${path}-lock`);
     return place === undefined || file === undefined ? undefined : new LockWord(file, place);
+  }
+
+  /**
+   * The same of one that this process has not open yet, by a descriptor of its own: `close` it before LMDB opens the file. `undefined`
+   * where there is no such file, or locks are something else.
+   */
+  static before(path: string, openFile: OpenFile): LockWord | undefined {
+    const place = placeOfWord(dirname(path), openFile);
+    if (place === undefined || !statSync(`${path}-lock`, { throwIfNoEntry: false })?.size) return undefined;
+    return new LockWord(openSync(`${path}-lock`, 'r'), place);
+  }
+
+  close(): void {
+    closeSync(this.#file);
   }
 
   /** The id of the thread that has the lock, in its own container; 0 when it is free. */
