@@ -17,13 +17,12 @@ const UNITS = ['', 'k', 'm', 'g', 't'];
 /** Reads `90%` as a share of the limit that was found, `400MiB` as a limit of its own. `undefined` when it is neither. */
 export function parseMemoryLimit(text: string | number): { share: number } | { bytes: number } | undefined {
   if (typeof text === 'number') return text >= 1 && Number.isFinite(text) ? { bytes: text } : undefined;
-  const [, number, unit = '', binary] = /^(\d+(?:\.\d+)?)\s*(?:(%|[kmgt])(i?)b?)?$/i.exec(text.trim()) ?? [];
+  const match = /^(\d+(?:\.\d+)?)\s*(?:(%)|([kmgt])(i?)b?)?$/i.exec(text.trim());
+  const [, number, percent, unit = '', binary] = match ?? [];
   const value = Number(number);
-  if (unit === '%')
-    return value > 0 && value <= 100 && text.trim().endsWith('%') ? { share: value / 100 } : undefined;
-  return value > 0
-    ? { bytes: value * (binary ? 1024 : 1000) ** UNITS.indexOf(unit.toLowerCase()) }
-    : undefined;
+  if (!(value > 0)) return undefined;
+  if (percent) return value <= 100 ? { share: value / 100 } : undefined;
+  return { bytes: value * (binary ? 1024 : 1000) ** UNITS.indexOf(unit.toLowerCase()) };
 }
 
 const SEGMENT =

@@ -1,4 +1,4 @@
-import type { Orphan, StoredJob } from '../store.js';
+import type { JobStore, Orphan, StoredJob } from '../store.js';
 import { alone, around, claimTogether } from './store-sabotage.js';
 import type { StoreSaboteur } from './store-saboteurs.js';
 import { idOf } from './store-trial.js';
@@ -76,11 +76,7 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
   S11: alone((inner) => {
     const claimed = new Set<string>();
     return around(inner, {
-      async claimOrphans(options) {
-        const orphans = await inner.claimOrphans(options);
-        for (const orphan of orphans) claimed.add(idOf(orphan));
-        return orphans;
-      },
+      claimOrphans: noting(inner, claimed),
       markDelivered: (ids) => inner.markDelivered(ids.filter((id) => !claimed.has(id))),
     });
   }),
@@ -122,11 +118,7 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
   S16: alone((inner) => {
     const claimed = new Set<string>();
     return around(inner, {
-      async claimOrphans(options) {
-        const orphans = await inner.claimOrphans(options);
-        for (const orphan of orphans) claimed.add(idOf(orphan));
-        return orphans;
-      },
+      claimOrphans: noting(inner, claimed),
       async setAside(ids) {
         await inner.giveBack?.(
           ids.filter((id) => claimed.has(id)),
@@ -155,11 +147,7 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
   S18: alone((inner) => {
     const inHand = new Set<string>();
     return around(inner, {
-      async claimOrphans(options) {
-        const orphans = await inner.claimOrphans(options);
-        for (const orphan of orphans) inHand.add(idOf(orphan));
-        return orphans;
-      },
+      claimOrphans: noting(inner, inHand),
       markDelivered(ids) {
         for (const id of ids) inHand.delete(id);
         return inner.markDelivered(ids);
@@ -182,3 +170,12 @@ export const claimSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
   // Gives all it has to whoever asks.
   S31: alone((inner) => around(inner, { claimOrphans: () => inner.claimOrphans() })),
 };
+
+/** Claims, and notes the envelope ids of what it gets. */
+function noting(inner: JobStore, ids: Set<string>): JobStore['claimOrphans'] {
+  return async (options) => {
+    const orphans = await inner.claimOrphans(options);
+    for (const orphan of orphans) ids.add(idOf(orphan));
+    return orphans;
+  };
+}
