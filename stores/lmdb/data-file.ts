@@ -21,7 +21,7 @@ import { Room } from './room.js';
 /** The parts of an LMDB database that the store uses; all values are texts. */
 export type Database = Pick<
   LmdbDatabase<string, string>,
-  'get' | 'putSync' | 'removeSync' | 'getKeys' | 'getRange' | 'transactionSync' | 'close'
+  'get' | 'putSync' | 'removeSync' | 'getKeys' | 'getRange' | 'transactionSync' | 'getWriteTxnId' | 'close'
 >;
 
 type Open = (options: Record<string, unknown>) => Database;

@@ -43,11 +43,12 @@ export function leaveOpen(file: object): void {
 
 /**
  * A transaction, or an error: with broken locks the package does the work all the same, without a transaction, and fails at its end.
- * Whatever is read before tells.
+ * One that has begun has a number.
  */
-export function transact<T>(database: Pick<Database, 'get' | 'transactionSync'>, work: () => T): T {
+export function transact<T>(database: Pick<Database, 'getWriteTxnId' | 'transactionSync'>, work: () => T): T {
   return database.transactionSync(() => {
-    database.get('a transaction has begun');
+    if (database.getWriteTxnId() === 0)
+      throw Object.assign(new Error('no transaction has begun'), { code: NO_LOCK });
     return work();
   });
 }
