@@ -4,7 +4,7 @@ import type { Database as LmdbDatabase } from 'lmdb';
 import { messageOf, ShutdownError } from '../../src/errors.js';
 import { Gate } from './gate.js';
 import type { OpenFile } from './lock-word.js';
-import { leaveOpen, mendingLocks } from './mending-locks.js';
+import { leaveOpen, mendingLocks, openAgain } from './mending-locks.js';
 import {
   dataFile,
   findFault,
@@ -77,7 +77,8 @@ export class DataFile {
     const fault = findFault(dataFile(this.#folder));
     if (fault !== undefined) this.#putAside(fault);
     try {
-      this.#database = this.#openFile(dataFile(this.#folder));
+      this.#database =
+        openAgain(identityOf(dataFile(this.#folder))) ?? this.#openFile(dataFile(this.#folder));
     } catch (error) {
       if (!isDamage(error)) throw error;
       this.#putAside(messageOf(error));
@@ -147,10 +148,10 @@ export class DataFile {
 
   /** Nothing more is done with it. */
   close(): void {
-    const database = this.#database;
+    const [database, identity] = [this.#database, this.#identity];
     this.#forget();
     if (this.#broken !== undefined) return;
-    if (database !== undefined) leaveOpen(database);
+    if (database !== undefined) leaveOpen(database, identity?.split(',')[0]);
     this.#gate.close();
   }
 

@@ -2,8 +2,8 @@ import { rmSync } from 'node:fs';
 import { ShutdownError } from '../../src/errors.js';
 import type { Database } from './data-file.js';
 import { LockWord, type OpenFile } from './lock-word.js';
-import { leaveOpen, mendingLocks, transact } from './mending-locks.js';
-import { findFault, sizeOf } from './opening.js';
+import { leaveOpen, mendingLocks, openAgain, transact } from './mending-locks.js';
+import { findFault, identityOf, sizeOf } from './opening.js';
 
 /** How long one and the same thread is waited for: at first, and as long as it has not let go. */
 const PATIENCE_MS = { first: 2000, again: 50 } as const;
@@ -27,6 +27,7 @@ export class Gate {
   readonly #path: string;
   readonly #openFile: OpenFile;
   #database: Database | undefined;
+  #identity: string | undefined;
   #lock: LockWord | undefined;
   #inside = false;
   #patienceMs: number = PATIENCE_MS.first;
@@ -44,7 +45,8 @@ export class Gate {
     if (findFault(this.#path) !== undefined)
       for (const file of [this.#path, `${this.#path}-lock`]) rmSync(file, { force: true });
     this.#awaitOpening();
-    this.#database = this.#openFile(this.#path);
+    this.#database = openAgain(identityOf(this.#path)) ?? this.#openFile(this.#path);
+    this.#identity = identityOf(this.#path);
     this.#lock = LockWord.of(this.#path, this.#openFile);
   }
 
@@ -77,7 +79,7 @@ export class Gate {
     this.#lock = undefined;
     if (database === undefined) return;
     if (isBroken) void database.close();
-    else leaveOpen(database);
+    else leaveOpen(database, this.#identity);
   }
 
   /** LMDB takes the lock when it opens a file, unless it is to be read only. */

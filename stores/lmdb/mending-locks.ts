@@ -30,15 +30,22 @@ export function mendingLocks<D, T>(open: () => D, work: (file: D) => T, close: (
   }
 }
 
-/** Files that are left to the end of the process. */
-const leftOpen = new Set<object>();
+/** Files that are left to the end of the process, by what they are. */
+const leftOpen = new Map<string, Database[]>();
 
 /**
  * Leaves a file open that others may be opening at this moment: it is the close of its last user that destroys its locks, and
- * the end of a process closes it without that. Opened again, it is the same one.
+ * the end of a process closes it without that.
+ * @param identity of the file that it was opened as; `undefined` when that is lost.
  */
-export function leaveOpen(file: object): void {
-  leftOpen.add(file);
+export function leaveOpen(file: Database, identity: string | undefined): void {
+  const key = identity ?? '';
+  leftOpen.set(key, [...(leftOpen.get(key) ?? []), file]);
+}
+
+/** One that was left open, if it is still the file at that place: each opening takes a place among LMDB's readers that only the end gives back. */
+export function openAgain(identity: string | undefined): Database | undefined {
+  return identity === undefined ? undefined : leftOpen.get(identity)?.pop();
 }
 
 /**

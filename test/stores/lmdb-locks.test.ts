@@ -66,6 +66,16 @@ describe.runIf(process.platform === 'linux')('locks that the last user of an LMD
     expect(tenant.troubles).toEqual([]);
   });
 
+  it('a process may open and close it more often than LMDB has places for its readers', async () => {
+    const path = newFolder();
+    for (let opened = 0; opened < 600; opened += 1) {
+      const tenant = new Tenant(lmdbStore({ path }), 'aaaaaaaaaaaa', 'a living process');
+      tenant.open();
+      await tenant.close();
+      expect(tenant.troubles).toEqual([]);
+    }
+  });
+
   it('negative twin: LMDB itself fails from then on, and does the work of a transaction without one', () => {
     const path = join(newFolder(), 'plain.mdb');
     const database = open<string, string>({ path, noSubdir: true, encoding: 'string' });
