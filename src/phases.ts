@@ -56,6 +56,8 @@ export interface SubscribeOptions {
   readonly timeoutMs?: number;
   /** Milliseconds kept for it, whatever the handlers before it do. @default 0 */
   readonly reserveMs?: number;
+  /** Also runs in a quick shutdown (SIGQUIT), which leaves out the rest of the drain phase. @default false */
+  readonly essential?: boolean;
   /** Facts for this handler's entry in the report, asked for when it has ended. */
   readonly details?: () => Readonly<Record<string, unknown>>;
 }
@@ -70,5 +72,5 @@ export interface Subscriber {
   readonly details: (() => Readonly<Record<string, unknown>>) | undefined;
   readonly registeredAt: string | undefined;
   /** Still runs in a quick shutdown, although the rest of the drain phase does not. */
-  readonly essential?: boolean;
+  readonly essential: boolean;
 }

@@ -57,6 +57,7 @@ function step(name: string, priority: number, reserveMs: number, handler: Shutdo
     priority,
     handler,
     reserveMs,
+    essential: false,
     timeoutMs: undefined,
     details: undefined,
     registeredAt: undefined,

@@ -14,6 +14,7 @@ const NAMES: OptionNames<SubscribeOptions> = {
   priority: true,
   timeoutMs: true,
   reserveMs: true,
+  essential: true,
   details: true,
 };
 
@@ -33,6 +34,7 @@ export function createSubscriber(handler: ShutdownHandler, options: SubscribeOpt
     priority: priorityOf(name, options),
     timeoutMs: milliseconds(name, 'timeoutMs', options.timeoutMs, 1),
     reserveMs: milliseconds(name, 'reserveMs', options.reserveMs, 0) ?? 0,
+    essential: flag(name, 'essential', options.essential),
     details: options.details,
     registeredAt: callSite(),
   };
@@ -60,6 +62,11 @@ function milliseconds(
 ): number | undefined {
   if (ms === undefined || (typeof ms === 'number' && ms >= least && ms <= MAX_TIMER_MS)) return ms;
   throw invalid(`${option} of handler "${name}"`, ms, `milliseconds from ${least} to ${MAX_TIMER_MS}`);
+}
+
+function flag(name: string, option: string, value: boolean | undefined): boolean {
+  if (value === undefined || typeof value === 'boolean') return value ?? false;
+  throw invalid(`${option} of handler "${name}"`, value, 'true or false');
 }
 
 /** The first line of the stack outside of this package. */

@@ -55,7 +55,7 @@ describe('the bus', () => {
     expect(report.notifiers[0]?.attempts).toBeGreaterThan(2);
   });
 
-  it('A25: the exit code is 0 when every job finished or was delivered, and a function may choose another', async () => {
+  it('A25 D20: the exit code is 0 when every job finished or was delivered, and a function may choose another', async () => {
     const codes: number[] = [];
     const clean = createTestBus({ exit: (code) => void codes.push(code), interruptGraceMs: 0 });
     clean.bus.jobs.begin({ type: 'delivered' });

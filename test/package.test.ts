@@ -40,6 +40,7 @@ describe('the package', () => {
       ),
       './dist/http/index.js',
       './dist/http/nest.js',
+      './dist/children/index.js',
       './dist/queues/bullmq.js',
     ];
     expect(entries.sort()).toEqual(publicModules.sort());
@@ -95,7 +96,9 @@ describe('the layers', () => {
   it('src/ never imports a backend or an adapter', () => {
     const wrong = filesIn('src', /\.c?ts$/).flatMap((path) =>
       importsOf(path, /./)
-        .filter((from) => /(^|\/)(notifiers|stores|http|queues|demo|examples|test|bench)\//.test(from))
+        .filter((from) =>
+          /(^|\/)(notifiers|stores|http|children|queues|demo|examples|test|bench)\//.test(from),
+        )
         .map((from) => `${path}: ${from}`),
     );
     expect(wrong).toEqual([]);
@@ -114,7 +117,7 @@ describe('the layers', () => {
   });
 
   it('an adapter imports src/ and its own folder, and no backend', () => {
-    const wrong = ['http', 'queues'].flatMap((folder) =>
+    const wrong = ['http', 'children', 'queues'].flatMap((folder) =>
       filesIn(folder, /\.ts$/).flatMap((path) =>
         importsOf(path, /./)
           .filter((from) => from.startsWith('.') && !/^(\.|\.\.\/src)\/[\w/-]+\.js$/.test(from))
@@ -140,9 +143,13 @@ describe('the behaviours asked for', () => {
     ...Array.from({ length: 33 }, (_, index) => `A${String(index + 1).padStart(2, '0')}`),
     ...Array.from({ length: 16 }, (_, index) => `C${String(index + 1).padStart(2, '0')}`),
     ...Array.from({ length: 23 }, (_, index) => `B${String(index + 1).padStart(2, '0')}`),
+    ...Array.from({ length: 27 }, (_, index) => `D${String(index + 1).padStart(2, '0')}`),
   ];
   // They need workers, which this package does not manage yet.
-  const later = ['A26', 'B02', 'B04', 'B12', 'B13', 'B14', 'B15', 'B16'];
+  const later = [
+    ...['A26', 'B02', 'B04', 'B12', 'B13', 'B14', 'B15', 'B16'],
+    ...['D11', 'D12', 'D13', 'D15', 'D16', 'D17', 'D18', 'D19', 'D21', 'D25', 'D26'],
+  ];
 
   it('each has a test that carries its id', () => {
     const names = filesIn('test', /\.test\.ts$/)

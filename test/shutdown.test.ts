@@ -110,7 +110,7 @@ describe('the run', () => {
     );
   });
 
-  it('a handler that throws is a line of the report and stops nobody', async () => {
+  it('D27: a handler that throws is a line of the report and stops nobody', async () => {
     const { bus } = createTestBus();
     let released = false;
     bus.subscribeShutdown(
@@ -203,7 +203,7 @@ describe('the run', () => {
     expect(clock.now()).toBe(0);
   });
 
-  it('the first trigger wins and everybody gets the same report', async () => {
+  it('D27: the first trigger wins and everybody gets the same report', async () => {
     const { bus, host } = createTestBus();
     const first = bus.requestShutdown('first');
     host.kill('SIGTERM');
@@ -234,7 +234,7 @@ describe('the run', () => {
     expect(() => bus.subscribeShutdown(() => {}, { name: 'after' })).toThrow(/past that phase/);
   });
 
-  it('an unsubscribed handler does not run; undoing twice is safe, and so is `using`', async () => {
+  it('D27: an unsubscribed handler does not run; undoing twice is safe, and so is `using`', async () => {
     const { bus } = createTestBus();
     let calls = 0;
     const undo = bus.subscribeShutdown(() => void (calls += 1), { name: 'undone' });

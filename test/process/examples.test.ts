@@ -229,8 +229,19 @@ describe('11-bullmq.js', () => {
   });
 });
 
+describe('13-children.js', () => {
+  test('one child saves its state, one is killed at its limit, and both have ended before the service', async () => {
+    const { code, after } = await runExample('13-children.js', 'SIGTERM', 'mule runs');
+    expect(code).toBe(0);
+    expect(after).toContain('saver: state saved');
+    const said = after.join('\n');
+    expect(said).toMatch(/saver: \{ code: 0, signal: null, by: 'asked', tookMs: \d+ \}/);
+    expect(said).toMatch(/mule: \{ code: null, signal: 'SIGKILL', by: 'killed', tookMs: \d+ \}/);
+  });
+});
+
 describe('all examples', () => {
-  test('are the twelve that are tested here', () => {
+  test('are the thirteen that are tested here', () => {
     expect(examples).toEqual([
       '01-stdout.js',
       '02-webhook.js',
@@ -244,6 +255,7 @@ describe('all examples', () => {
       '10-nest.js',
       '11-bullmq.js',
       '12-durable-store.js',
+      '13-children.js',
     ]);
   });
 

@@ -22,7 +22,7 @@ const countsOf = async (service: ChildService) =>
   JSON.parse(await service.line('counts')) as Record<string, unknown>;
 
 describe('SIGTERM', () => {
-  it('B05: keep-alive clients see no reset: every request is answered, or refused a connection', async () => {
+  it('B05 D07: keep-alive clients see no reset: every request is answered, or refused a connection', async () => {
     const { service, port } = await start();
     const agent = new Agent({ keepAlive: true, maxSockets: 24 });
     const failures: string[] = [];

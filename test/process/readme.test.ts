@@ -278,6 +278,15 @@ const scenarios: Readonly<Record<string, (name: string) => Promise<void>>> = {
     }
   },
 
+  async 'reports.mjs'(name) {
+    const run = start(name);
+    await Promise.all([run.line('daemon runs'), run.line('deaf runs')]);
+    run.kill('SIGTERM');
+    // Two processes write the first two lines.
+    const lines = (text: string) => text.trim().split('\n').sort();
+    expect(lines(await endOf(run, 0))).toEqual(lines(shownOutput(name)));
+  },
+
   async 'import-job.mjs'(name) {
     const run = start(name, { SHUTDOWN_BUDGET_MS: '2000' });
     await run.line('importing');

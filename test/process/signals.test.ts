@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { envelopesIn, start, startAndKill } from './child.js';
 
 describe('a real process and a real signal', () => {
-  it('A03 A06 A24 A25 A32: SIGTERM reports the open job, lets earlier listeners run, and exits 0', async () => {
+  it('A03 A06 A24 A25 A32 D03 D04: SIGTERM reports the open job, lets earlier listeners run, and exits 0', async () => {
     const { code, stdout, stderr } = await startAndKill('open-job.js', 'SIGTERM', {
       env: { SHUTDOWN_BUDGET_MS: '400' },
     });

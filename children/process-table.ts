@@ -1,0 +1,81 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** What the kernel says of a process. */
+export interface ProcessFacts {
+  readonly pid: number;
+  /** One letter: `Z` for a process that has ended and waits for its parent. */
+  readonly state: string;
+  readonly group: number;
+  readonly session: number;
+  /** The process group that a terminal's keys reach, where the process has a terminal. */
+  readonly foreground: number | undefined;
+}
+
+/**
+ * Reads `/proc/<pid>/stat`.
+ *
+ * ```
+ * 4711 (node server.js) S 4000 4711 4711 34816 4711 …
+ *            state ─────┘      │    │    │     └ foreground group of its terminal, -1 without
+ *                        group ┘    │    └ its terminal, 0 without
+ *                          session ─┘
+ * ```
+ * @returns `undefined` when there is no such process, or no /proc.
+ * @see https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+ */
+export function readProcess(pid: number): ProcessFacts | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return undefined;
+  }
+  // The name, in brackets, may have anything in it.
+  const [state = '', , group, session, terminal, foreground] = text
+    .slice(text.lastIndexOf(')') + 2)
+    .split(' ');
+  return {
+    pid,
+    state,
+    group: Number(group),
+    session: Number(session),
+    foreground: terminal === '0' ? undefined : Number(foreground),
+  };
+}
+
+/** The control groups of a process, as text; `undefined` where there are none. */
+export function readControlGroups(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/cgroup`, 'latin1');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a process group has a member that has not ended. */
+export function isGroupAlive(leader: number): boolean {
+  if (!canSignal(-leader)) return false;
+  // A member that nobody has waited for can still be signalled.
+  return (
+    process.platform !== 'linux' || processes().some((one) => one.group === leader && !isOver(one.state))
+  );
+}
+
+function processes(): ProcessFacts[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => readProcess(Number(name)) ?? []);
+}
+
+function isOver(state: string): boolean {
+  return state === 'Z' || state === 'X';
+}
+
+function canSignal(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

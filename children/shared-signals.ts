@@ -1,0 +1,42 @@
+import type { ShutdownReason } from '../src/index.js';
+import type { PlatformName } from '../src/platform.js';
+import { readControlGroups, readProcess } from './process-table.js';
+
+/** Where a service and its child are. */
+export interface Surroundings {
+  readonly platform: PlatformName;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly pid: number;
+  readonly childPid: number;
+}
+
+/** Of a terminal's keys, and of its end. */
+const TERMINAL_SIGNALS = new Set<NodeJS.Signals>(['SIGINT', 'SIGQUIT', 'SIGHUP']);
+
+/**
+ * Whether whoever sent the signal that began the shutdown has sent it to the child as well.
+ *
+ * ```
+ * a terminal   Ctrl-C, Ctrl-\, hang-up: everybody in its foreground group
+ * systemd      SIGTERM: everybody in the unit's control group, unless its KillMode says otherwise
+ * Heroku       SIGTERM: every process of the dyno
+ * ```
+ */
+export function isSignalShared(reason: ShutdownReason, where: Surroundings): boolean {
+  if (reason.kind !== 'signal') return false;
+  if (reason.signal === 'SIGTERM') return isTermShared(where);
+  return TERMINAL_SIGNALS.has(reason.signal) && isInForeground(where);
+}
+
+function isTermShared({ platform, env, pid, childPid }: Surroundings): boolean {
+  if (platform === 'heroku') return true;
+  // Everything below a unit inherits its other variables.
+  if (env.SYSTEMD_EXEC_PID !== String(pid)) return false;
+  const groups = readControlGroups(pid);
+  return groups !== undefined && groups === readControlGroups(childPid);
+}
+
+function isInForeground({ pid, childPid }: Surroundings): boolean {
+  const [own, child] = [readProcess(pid), readProcess(childPid)];
+  return [own, child].every((one) => one?.foreground !== undefined && one.foreground === one.group);
+}
