@@ -107,6 +107,24 @@ function describe(primary: Child, port: number, folder: string, alive: () => num
   };
 }
 
+/** Asks `/block` of `supervised-jobs.js` until the request has come to the worker that is meant. */
+export async function blockWorker(service: Supervised, pid: number, ms?: number): Promise<void> {
+  const path = `/block?pid=${pid}${ms === undefined ? '' : `&ms=${ms}`}`;
+  const isBlocked = () => blockedIn(service).some((one) => one.pid === pid);
+  while (!isBlocked()) {
+    const blocked = service.primary.when(isBlocked, 'a worker is blocked').catch(() => {});
+    // What has come to a blocked one is never answered.
+    await Promise.race([blocked, Promise.allSettled([1, 2, 3].map(() => service.ask(path)))]);
+  }
+}
+
+/** Who is blocked, since when. */
+export function blockedIn({ primary }: Supervised): { pid: number; at: number }[] {
+  return [...primary.texts().stdout.matchAll(/^blocked (.*)$/gm)].map(([, text]) =>
+    JSON.parse(text as string),
+  );
+}
+
 /** @throws what went wrong with the connection. */
 export function ask(port: number, path: string): Promise<string> {
   return new Promise((resolve, reject) => {

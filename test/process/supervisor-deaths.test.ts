@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { envelopesIn } from './child.js';
 import { Load } from './load.js';
 import { runs } from './runs.js';
-import { endSupervised, type Supervised, startSupervised } from './supervised.js';
+import { blockWorker, endSupervised, type Supervised, startSupervised } from './supervised.js';
 
 afterEach(endSupervised);
 
@@ -41,8 +41,8 @@ describe('the death of a worker', () => {
 
   it('a port whose only worker is dead takes connections, and its successor answers them', async () => {
     const service = await startSupervised({ workers: 1 });
-    const [{ pid }] = (await service.state()).workers as [{ pid: number }];
-    process.kill(pid, 'SIGKILL');
+    const { workers } = await service.state();
+    process.kill(workers[0]?.pid as number, 'SIGKILL');
     await service.event('worker-ended');
     expect(await service.ask()).toMatch(/^served/);
   });
@@ -50,14 +50,10 @@ describe('the death of a worker', () => {
   it('during the stop: its jobs are reported all the same, before the primary leaves', async () => {
     const service = await startSupervised({ app: 'supervised-jobs.js', budgetMs: 4000 });
     const victim = await beginJobs(service, 100);
-    const never = service.ask('/forever').catch(() => {});
-    await service.primary.line('blocked');
-    const blocked = blockedPid(service);
+    // It does not end by itself.
+    await blockWorker(service, victim);
     service.primary.kill('SIGTERM');
-    await service.event('stopping');
-    if (blocked === victim) process.kill(victim, 'SIGKILL');
     const { stdout } = await service.primary.ended;
-    await never;
     expect(new Set(envelopesIn(stdout).map(({ id }) => id)).size).toBe(100);
   });
 
@@ -127,9 +123,4 @@ async function beginJobs(service: Supervised, count: number): Promise<number> {
 
 function idsIn(service: Supervised): Set<string> {
   return new Set(envelopesIn(service.primary.texts().stdout).map(({ id }) => id));
-}
-
-function blockedPid(service: Supervised): number {
-  const text = /^blocked (.*)$/m.exec(service.primary.texts().stdout)?.[1] as string;
-  return JSON.parse(text).pid;
 }
