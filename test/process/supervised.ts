@@ -50,6 +50,10 @@ export function endSupervised(): void {
 export async function startSupervised(
   { app = 'supervised-app.js', ...options }: Plan = {},
   env: NodeJS.ProcessEnv = {},
+  {
+    fixture = 'supervises.js',
+    args = [],
+  }: { readonly fixture?: string; readonly args?: readonly string[] } = {},
 ): Promise<Supervised> {
   const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-'));
   const port = await freePort();
@@ -59,7 +63,8 @@ export async function startSupervised(
     rmSync(folder, { recursive: true, force: true });
   });
   const exec = fileURLToPath(new URL(`./fixtures/${app}`, import.meta.url));
-  const primary = start('supervises.js', {
+  const primary = start(fixture, {
+    args,
     env: {
       PLAN: JSON.stringify({ exec, workers: 2, ...options }),
       PORT: String(port),
