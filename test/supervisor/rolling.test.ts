@@ -131,7 +131,7 @@ async function letRun(crew: FakeCrew): Promise<void> {
 }
 
 describe('a rolling reload', () => {
-  it('D16: starts the next worker only when the one before is ready, and ends an old one only then', async () => {
+  it('D19: starts the next worker only when the one before is ready, and ends an old one only then', async () => {
     const { crew, rolling } = scene(2);
     const reloaded = rolling.reload();
     await settle();

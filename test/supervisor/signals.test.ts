@@ -62,7 +62,7 @@ describe('signals to a primary', () => {
   });
 
   it.each(['stdin', 'stdout', 'stderr'] as const)(
-    'SIGWINCH does nothing where %s is a terminal, which sends it when its window changes',
+    'D11: SIGWINCH does nothing where %s is a terminal, which sends it when its window changes',
     (stream) => {
       onTerminal(stream);
       const { story } = listen({ unhurriedSignals: ['SIGWINCH', 'SIGURG'] });
