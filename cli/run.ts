@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import type { SuperviseOptions } from '../supervisor/index.js';
 import { supervise } from '../supervisor/index.js';
 import {
@@ -65,8 +64,6 @@ export function run(args: readonly string[]): void {
 function optionsFrom({ values, positionals: [exec, ...args] }: Typed): SuperviseOptions {
   if (exec === undefined)
     throw new UsageError('which program? shutdown-bus run [options] <program> [arguments]');
-  if (!existsSync(exec))
-    throw new UsageError(`there is no program ${JSON.stringify(exec)} in ${process.cwd()}`);
   const text = (name: string) => values[name] as string | undefined;
   const given = <T>(name: string, read: (name: string, text: string) => T) => {
     const value = text(name);

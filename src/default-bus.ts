@@ -21,7 +21,7 @@ export function defaultBus(): ShutdownBus {
 }
 
 /**
- * Makes the default bus with these options.
+ * Makes the default bus with these options. Where the process was already told to end, it is the one that ends it.
  * @throws {ShutdownError} `ALREADY_CONFIGURED` when it is in use: call this before anything else.
  */
 export function configureShutdown(options: ShutdownBusOptions): ShutdownBus {
@@ -32,7 +32,8 @@ export function configureShutdown(options: ShutdownBusOptions): ShutdownBus {
     );
   }
   const provisional = shared[PROVISIONAL_BUS];
-  if (provisional?.bus.state === 'stopping') return defaultBus();
+  // The end has begun: whoever comes now takes part in it, or there would be a second one.
+  if (provisional !== undefined && provisional.bus.state !== 'running') return defaultBus();
   const bus = settle(new ShutdownBus(options));
   if (provisional !== undefined) {
     provisional.moved(bus);

@@ -1,5 +1,6 @@
 import cluster from 'node:cluster';
 import { ShutdownError } from '../src/index.js';
+import { checkProgram } from './check-options.js';
 import { resolveOptions, type SuperviseOptions } from './options.js';
 import { Supervisor } from './supervisor.js';
 
@@ -23,7 +24,9 @@ export function supervise(options: SuperviseOptions): Supervisor {
       'INVALID_OPTION',
       'supervise was called in a worker: the program that workers run (exec) must not be the one that supervises them',
     );
-  return new Supervisor(resolveOptions(options));
+  const settings = resolveOptions(options);
+  checkProgram(settings.exec);
+  return new Supervisor(settings);
 }
 
 export type {

@@ -1,4 +1,5 @@
 import { systemClock } from '../src/clock.js';
+import { messageOf } from '../src/errors.js';
 import type { Logger } from '../src/index.js';
 import { type Crew, labelOf, ORDINARY_END } from './crew.js';
 import type { ReloadReport } from './events.js';
@@ -92,12 +93,16 @@ export class Rolling {
     const { crew, isRunning, log } = this.#parts;
     if (!isRunning()) return false;
     if (!crew.serving.includes(worker)) return true;
-    const successor = crew.start();
-    if (await successor.started) return isRunning();
+    let what: string;
+    try {
+      const successor = crew.start();
+      if (await successor.started) return isRunning();
+      what = `worker ${labelOf(successor)} did not become ready`;
+    } catch (error) {
+      what = `no worker can be started: ${messageOf(error)}`;
+    }
     if (isRunning())
-      log.error(
-        `worker ${labelOf(successor)} did not become ready: worker ${labelOf(worker)} stays, and what was to be replaced after it`,
-      );
+      log.error(`${what}; worker ${labelOf(worker)} stays, and what was to be replaced after it`);
     return false;
   }
 }

@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { basename, join } from 'node:path';
+import { messageOf } from '../src/errors.js';
 import { ShutdownError } from '../src/index.js';
+
+const REMEDY = 'set XDG_RUNTIME_DIR, SHUTDOWN_STORE and control to places of your own';
 
 /**
  * The folder of a user's supervisors, where no other user can put or read anything: jobs that are to be reported after the death of
@@ -14,18 +17,25 @@ import { ShutdownError } from '../src/index.js';
  * <temporary files>/shutdown-bus-<uid>   else
  * ```
  * @returns its path; it is there, mode 0700.
- * @throws {ShutdownError} `INVALID_ENVIRONMENT` when somebody else owns it.
+ * @throws {ShutdownError} `INVALID_ENVIRONMENT` when somebody else owns it, or it cannot be made.
  */
 export function stateFolder(env: NodeJS.ProcessEnv): string {
   const path = placeOf(env);
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new ShutdownError(
+      'INVALID_ENVIRONMENT',
+      `the folder ${path} for open jobs and the control socket cannot be made: ${messageOf(error)}; ${REMEDY}`,
+    );
+  }
   const { uid, mode } = lstatSync(path);
   const own = process.getuid?.() ?? uid;
   const isOpen = process.platform !== 'win32' && (mode & 0o022) !== 0;
   if (uid === own && !isOpen) return path;
   throw new ShutdownError(
     'INVALID_ENVIRONMENT',
-    `the folder ${path} belongs to user ${uid} or others may write to it, and open jobs would be kept there; remove it, or set XDG_RUNTIME_DIR, SHUTDOWN_STORE and control to places of your own`,
+    `the folder ${path} belongs to user ${uid} or others may write to it, and open jobs would be kept there; remove it, or ${REMEDY}`,
   );
 }
 

@@ -10,11 +10,12 @@ import {
 import { loggerOf } from '../src/logger.js';
 import { ObservedEmitter } from '../src/observers.js';
 import { isQuick } from '../src/reason.js';
+import { checkWorkers } from './check-options.js';
 import { controlPath, openControl } from './control.js';
 import { Crew, type CrewListener } from './crew.js';
 import type { ReloadReport, SupervisorEvents, SupervisorState } from './events.js';
 import { SharedListeners } from './listeners.js';
-import { checkWorkers, type SuperviseSettings } from './options.js';
+import type { SuperviseSettings } from './options.js';
 import { createPrimaryBus } from './primary-bus.js';
 import { Rolling } from './rolling.js';
 import { listenToSignals } from './signals.js';

@@ -159,7 +159,7 @@ describe('the behaviours asked for', () => {
     ...Array.from({ length: 24 }, (_, index) => `B${String(index + 1).padStart(2, '0')}`),
     ...Array.from({ length: 27 }, (_, index) => `D${String(index + 1).padStart(2, '0')}`),
   ];
-  // They need workers, which this package does not manage yet.
+  // To come.
   const later = ['D25', 'D26'];
 
   it('each has a test that carries its id', () => {

@@ -74,7 +74,7 @@ describe('the death of a worker', () => {
   });
 
   it('a program that cannot start ends the service with 1, and says so', async () => {
-    const service = startSupervised({ app: 'no-such-app.js' });
+    const service = startSupervised({}, { BROKEN: '1' });
     await expect(service).rejects.toThrow(/no worker became ready[\s\S]*giving up/);
   });
 });
