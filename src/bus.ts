@@ -59,6 +59,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   #disposed = false;
   /** Another budget than that of `config`, for this one shutdown. */
   #budgetMs: number | undefined = undefined;
+  /** One more signal belongs to the trigger. */
+  #announced = false;
 
   /** @throws {ShutdownError} `INVALID_OPTION` or `INVALID_ENVIRONMENT`: all that is wrong at once. */
   constructor(options: ShutdownBusOptions = {}) {
@@ -118,9 +120,17 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   /**
    * @internal The same within another budget than that of `config`; what it has more is the drain's. Without effect once a shutdown has
    * begun.
+   * @param isAnnounced the signal of `reason` is still to come, for those who listen for it besides this bus.
    */
-  requestShutdownWithin(budgetMs: number, reason: ShutdownReason): Promise<ShutdownReport> {
-    if (this.#report === undefined) this.#budgetMs = budgetMs;
+  requestShutdownWithin(
+    budgetMs: number,
+    reason: ShutdownReason,
+    isAnnounced = false,
+  ): Promise<ShutdownReport> {
+    if (this.#report === undefined) {
+      this.#budgetMs = budgetMs;
+      this.#announced = isAnnounced;
+    }
     return this.#trigger(reason);
   }
 
@@ -180,6 +190,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       openJobs: () => this.#registry.size,
       stopping: () => this.#state !== 'running',
       hurry: () => this.#hurry(),
+      limit: () => this.#limit(),
       press: (leftMs) => this.press(leftMs),
       textBytes: () => this.#reporter.estimateBytes(this.#registry),
       warn: (line) => this.#log.warn(line),
@@ -248,6 +259,23 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#hurried = true;
     this.#log.info('SIGQUIT: the rest of the drain is left out');
     this.#run?.hurry();
+    this.emit('hurried', { drainMs: 0 });
+  }
+
+  /** Whoever sends it now is a platform, and its own time runs. */
+  #limit(): boolean {
+    if (!this.isUnhurried || this.#state !== 'stopping') return false;
+    if (this.#announced) {
+      this.#announced = false;
+      return true;
+    }
+    const { clock, budgetMs, reserveMs, releaseReserveMs, interruptGraceMs } = this.config;
+    this.#budgetMs = budgetMs;
+    const drainMs = budgetMs - reserveMs - releaseReserveMs - interruptGraceMs;
+    this.#log.info(`SIGTERM: the usual budget from now on, ${drainMs} ms of drain`);
+    clock.setTimeout(() => this.#run?.hurry(), drainMs);
+    this.emit('hurried', { drainMs });
+    return true;
   }
 
   #force(code: number): void {

@@ -15,6 +15,8 @@ export interface ShutdownEvents {
   'job-interrupted': [event: JobInterrupted];
   /** The trigger came. */
   stopping: [event: ShutdownStopping];
+  /** What is left of the drain is cut short: to nothing by SIGQUIT, to what a usual budget has when SIGTERM ends the patience of another. */
+  hurried: [event: { readonly drainMs: number }];
   'phase-started': [event: { readonly phase: Phase }];
   'phase-finished': [event: PhaseReport];
   'handler-started': [event: HandlerStarted];

@@ -1,4 +1,5 @@
 import cluster from 'node:cluster';
+import { sleep, systemClock } from '../src/clock.js';
 import { messageOf } from '../src/errors.js';
 import {
   type Logger,
@@ -40,6 +41,8 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
   readonly #rolling: Rolling;
   readonly #listeners = new SharedListeners();
   readonly #undo: (() => void)[] = [];
+  /** Milliseconds that a worker has from the signal to SIGKILL. */
+  readonly #endMs: number;
   #hasBeenReady = false;
 
   /** @internal */
@@ -48,6 +51,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
     this.#settings = settings;
     const { bus, workerEnv, endMs } = createPrimaryBus(settings, () => this.#crew.exitCode);
     this.bus = bus;
+    this.#endMs = endMs;
     this.#log = loggerOf(bus);
     const listener = this.#crewListener();
     this.#crew = new Crew({ settings, env: workerEnv, endMs, log: this.#log, listener });
@@ -151,6 +155,11 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
 
   async #endWorkers({ reason, signal, remainingMs }: ShutdownContext): Promise<void> {
     this.#listeners.leave();
+    const patience = new AbortController();
+    this.bus.on('hurried', ({ drainMs }) => {
+      for (const worker of this.#crew.all) worker.signal(drainMs > 0 ? 'SIGTERM' : 'SIGQUIT');
+      void sleep(systemClock, this.#endMs, signal).then(() => patience.abort());
+    });
     await this.#crew.endAll(
       (worker) => {
         if (isQuick(reason) || isInterrupt(reason)) worker.ask('SIGQUIT');
@@ -158,7 +167,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
         else worker.ask('SIGTERM');
       },
       remainingMs(),
-      signal,
+      AbortSignal.any([signal, patience.signal]),
     );
   }
 

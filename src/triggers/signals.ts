@@ -8,6 +8,8 @@ export interface SignalActions {
   begin(signal: NodeJS.Signals): void;
   /** Leaves out what is left of intake and drain. */
   hurry(): void;
+  /** Gives a shutdown that has more time than usual the usual time from now on. @returns whether it was one. */
+  limit(): boolean;
   /** Ends the process now with that exit code. */
   force(code: number): void;
   /** Says why a signal had no effect. */
@@ -19,7 +21,7 @@ export interface SignalActions {
  *
  * ```
  *            running          stopping
- * SIGTERM    begin            ignored: platforms repeat it
+ * SIGTERM    begin            ignored: platforms repeat it · without haste: the usual budget from now on
  * SIGHUP     begin            ignored
  * SIGINT     begin            first: ignored · second: force, 130
  * SIGQUIT    begin, quick     hurry
@@ -36,6 +38,7 @@ export function listenForSignals(
     if (signal === 'SIGINT') interrupts += 1;
     if (!actions.stopping()) actions.begin(signal);
     else if (signal === 'SIGQUIT') actions.hurry();
+    else if (signal === 'SIGTERM' && actions.limit()) return;
     else if (signal !== 'SIGINT') actions.ignored(signal, 'the shutdown is under way');
     else if (interrupts >= 2) actions.force(130);
     else actions.ignored(signal, 'the shutdown is under way; once more ends it by force');

@@ -50,7 +50,8 @@ function obey(adoption: Adoption): void {
     if (order === undefined) return;
     const { signal, drainBacklog, budgetMs } = order;
     if (!drainBacklog) leaveBacklogToOthers();
-    if (budgetMs !== undefined) void adoption.bus.requestShutdownWithin(budgetMs, { kind: 'signal', signal });
+    if (budgetMs !== undefined)
+      void adoption.bus.requestShutdownWithin(budgetMs, { kind: 'signal', signal }, true);
     // Whoever else listens for it in this process gets it as well.
     process.kill(process.pid, signal);
   });

@@ -59,6 +59,25 @@ describe('a stop without haste', () => {
     expect(service.alive()).toEqual([]);
   });
 
+  it.each([
+    ['SIGTERM', 1400],
+    ['SIGQUIT', 900],
+  ] as const)(
+    '%s in the middle of it is a platform in haste: the usual budget from then on',
+    async (signal, mostMs) => {
+      const service = await startSupervised({ budgetMs: 1200 });
+      const never = service.ask('/slow?ms=60000').catch(() => 'cut off');
+      await service.primary.line('slow');
+      service.primary.kill('SIGWINCH');
+      await service.event('stopping');
+      service.primary.kill(signal);
+      const { afterKillMs } = await service.primary.ended;
+      await never;
+      expect(afterKillMs).toBeLessThan(mostMs);
+      expect(service.alive()).toEqual([]);
+    },
+  );
+
   it('D13: children of the service get the time that requests get, not only their own', async () => {
     const service = await startSupervised(
       { app: 'supervised-children.js', budgetMs: 1000 },
