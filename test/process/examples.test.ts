@@ -240,8 +240,18 @@ describe('13-children.js', () => {
   });
 });
 
+describe('14-supervisor.js', () => {
+  test('the job of a killed worker is reported, its place taken, and all are reloaded', async () => {
+    const { code, before } = await runExample('14-supervisor.js', 'SIGTERM', 'supervising: 2 workers');
+    expect(code).toBe(0);
+    expect(envelopesIn(before)).toMatchObject([{ data: { jobType: 'order', outcome: 'lost' } }]);
+    expect(before).toContain('still answered: true');
+    expect(before).toContain('restarted: 2 workers');
+  });
+});
+
 describe('all examples', () => {
-  test('are the thirteen that are tested here', () => {
+  test('are the fourteen that are tested here', () => {
     expect(examples).toEqual([
       '01-stdout.js',
       '02-webhook.js',
@@ -256,6 +266,7 @@ describe('all examples', () => {
       '11-bullmq.js',
       '12-durable-store.js',
       '13-children.js',
+      '14-supervisor.js',
     ]);
   });
 
