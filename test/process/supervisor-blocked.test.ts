@@ -72,6 +72,16 @@ describe('a worker whose event loop is blocked', () => {
       expect(one).toMatchObject({ name: 'GracefulExit', message: 'SIGABRT received.', signum: 6 });
   });
 
+  it('C05: the limit of a job ends its request with an answer of its own, and the worker goes on', async () => {
+    const service = await startSupervised({ app: 'supervised-jobs.js' });
+    const { workers } = await service.state();
+    expect(await service.ask('/limited?ms=200')).toBe('GracefulExit: SIGABRT received. SIGABRT');
+    expect((await service.state()).workers.map(({ pid }) => pid)).toEqual(workers.map(({ pid }) => pid));
+    service.primary.kill('SIGTERM');
+    const { stdout } = await service.primary.ended;
+    expect(envelopesIn(stdout)).toMatchObject([{ data: { jobType: 'limited' } }]);
+  });
+
   it('one that is blocked for less gets nothing', async () => {
     const service = await startSupervised({ timeoutMs: 2000 });
     for (let n = 0; n < 4; n += 1) expect(await service.ask('/cpu?ms=500')).toMatch(/^served/);
