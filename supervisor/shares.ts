@@ -10,7 +10,7 @@ export interface BudgetParts {
   readonly releaseReserveMs: number;
 }
 
-const MARGIN = { share: 0.15, least: 200, most: 1500 } as const;
+const MARGIN = { share: 0.2, least: 200, most: 2000 } as const;
 
 /**
  * ```
@@ -25,7 +25,7 @@ export function shareBudget(budgetMs: number): BudgetParts {
   return {
     budgetMs,
     workerBudgetMs: Math.max(1, Math.floor(budgetMs - marginMs)),
-    reserveMs: Math.floor(marginMs * 0.6),
-    releaseReserveMs: Math.floor(marginMs * 0.2),
+    reserveMs: Math.floor(marginMs * 0.7),
+    releaseReserveMs: Math.floor(marginMs * 0.1),
   };
 }

@@ -48,7 +48,7 @@ describe('the death of a worker', () => {
   });
 
   it('during the stop: its jobs are reported all the same, before the primary leaves', async () => {
-    const service = await startSupervised({ app: 'supervised-jobs.js', budgetMs: 4000 });
+    const service = await startSupervised({ app: 'supervised-jobs.js', budgetMs: 8000 });
     const victim = await beginJobs(service, 100);
     // It does not end by itself.
     await blockWorker(service, victim);

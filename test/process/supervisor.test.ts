@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RawClient } from '../http/raw-client.js';
 import { envelopesIn } from './child.js';
@@ -136,14 +138,22 @@ describe('a stop', () => {
 async function stopWithBacklog(drainOnTerm: boolean): Promise<number> {
   const service = await startSupervised({ drainOnTerm, budgetMs: 20_000 });
   const { workers } = await service.state();
-  // Each worker is kept busy, so that what comes then waits in the kernel.
-  const busy = new Set<string>();
-  while (busy.size < workers.length) busy.add(await service.ask(`/cpu?ms=${CPU_MS}`));
+  // Both stand still until SIGTERM has come, so that all who come before wait in the kernel.
+  const held = () => service.primary.texts().stdout.match(/^held/gm)?.length ?? 0;
+  const holding: Promise<string>[] = [];
+  while (held() < workers.length) {
+    const [before, answer] = [held(), service.ask('/hold')];
+    holding.push(answer);
+    await service.primary.when(() => held() > before, 'a worker stands still');
+  }
   const clients = Array.from({ length: CLIENTS }, () =>
     new RawClient(service.port).get(`/cpu?ms=${CPU_MS}`, 'Connection: close\r\n'),
   );
   await Promise.all(clients.map(({ established }) => established));
   service.primary.kill('SIGTERM');
+  await service.event('stopping');
+  writeFileSync(join(service.folder, 'go-on'), '');
+  await Promise.all(holding);
   await Promise.all(clients.map(({ closed }) => closed));
   await service.primary.ended;
   endSupervised();

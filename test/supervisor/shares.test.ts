@@ -4,19 +4,19 @@ import { shareBudget } from '../../supervisor/shares.js';
 describe('a budget that workers and their primary share', () => {
   it.each([
     // budget, workers, reserve, release
-    [9000, 7650, 810, 270],
-    [27_000, 25_500, 900, 300],
-    [1000, 800, 120, 40],
-    [200, 100, 60, 20],
+    [9000, 7200, 1260, 180],
+    [27_000, 25_000, 1400, 200],
+    [1000, 800, 140, 20],
+    [200, 100, 70, 10],
   ])('of %i ms gives workers %i, reports of killed ones %i, the exit %i', (budgetMs, ...parts) => {
     const { workerBudgetMs, reserveMs, releaseReserveMs } = shareBudget(budgetMs);
     expect([workerBudgetMs, reserveMs, releaseReserveMs]).toEqual(parts);
   });
 
-  it('what is kept for the primary is 15 %, at least 200 ms and at most 1500 ms', () => {
+  it('what is kept for the primary is 20 %, at least 200 ms and at most 2000 ms', () => {
     const kept = (budgetMs: number) => budgetMs - shareBudget(budgetMs).workerBudgetMs;
-    expect([kept(1333), kept(1340)]).toEqual([200, 201]);
-    expect([kept(9990), kept(10_000), kept(10_010)]).toEqual([1499, 1500, 1500]);
+    expect([kept(995), kept(1005)]).toEqual([200, 201]);
+    expect([kept(9990), kept(10_000), kept(10_010)]).toEqual([1998, 2000, 2000]);
   });
 
   it('never promises more than there is, and never nothing to the workers', () => {
