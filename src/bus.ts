@@ -1,7 +1,8 @@
-import { sleep } from './clock.js';
 import { resolveConfig, type ShutdownBusOptions, type ShutdownConfig } from './config.js';
+import { depart, endProcess } from './departure.js';
 import { messageOf, ShutdownError, toError } from './errors.js';
 import type { ShutdownEvents } from './events.js';
+import { Haste, type HasteHost } from './haste.js';
 import type { JobRegistry } from './jobs/job.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import { OpenJobs } from './jobs/registry.js';
@@ -21,13 +22,8 @@ import { installTriggers } from './triggers/index.js';
 /** Undoes a subscription: call it, or dispose it. Safe to call twice. */
 export type Subscription = (() => void) & Disposable;
 
-type Machinery = Pick<typeof import('./shutdown.js'), 'ShutdownRun'> & typeof import('./exit.js');
-
-/**
- * How long the event loop runs on before the exit when memory is short: a thread of V8's that waits for a collection gets none after it,
- * and the exit waits for that thread. Seen on Node 26 in 1 of 15 exits under a container's limit, without end.
- */
-const COLLECTION_MS = 60;
+type Machinery = Pick<typeof import('./shutdown.js'), 'ShutdownRun'> &
+  Pick<typeof import('./exit.js'), 'enterShutdown' | 'leaveShutdown'>;
 
 /** Where a bus is in its life. */
 export type ShutdownState = 'running' | 'stopping' | 'stopped';
@@ -47,6 +43,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   readonly #registry: OpenJobs;
   readonly #reporter: Reporter;
   readonly #safekeeping: Safekeeping | undefined;
+  readonly #haste: Haste;
   readonly #subscribers = new Set<Subscriber>();
   readonly #errors: Error[] = [];
   #state: ShutdownState = 'running';
@@ -54,13 +51,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   #report: Promise<ShutdownReport> | undefined = undefined;
   #uninstall: (() => void) | undefined = undefined;
   #simulated = false;
-  #hurried = false;
   #loaded: Machinery | undefined = undefined;
   #disposed = false;
-  /** Another budget than that of `config`, for this one shutdown. */
-  #budgetMs: number | undefined = undefined;
-  /** One more signal belongs to the trigger. */
-  #announced = false;
 
   /** @throws {ShutdownError} `INVALID_OPTION` or `INVALID_ENVIRONMENT`: all that is wrong at once. */
   constructor(options: ShutdownBusOptions = {}) {
@@ -68,6 +60,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.config = resolveConfig(options);
     const { config, instanceId } = this;
     this.#log = createInstanceLogger(config.logger, config.service, instanceId);
+    this.#haste = new Haste(this.#hasteHost());
     this.#safekeeping = config.store && new Safekeeping(config.store, this.#safekeepingHost());
     this.#registry = new OpenJobs(config.clock, this.#jobListener(), this.#safekeeping?.keeper);
     this.jobs = this.#registry;
@@ -127,16 +120,13 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     reason: ShutdownReason,
     isAnnounced = false,
   ): Promise<ShutdownReport> {
-    if (this.#report === undefined) {
-      this.#budgetMs = budgetMs;
-      this.#announced = isAnnounced;
-    }
+    if (this.#report === undefined) this.#haste.plan(budgetMs, isAnnounced);
     return this.#trigger(reason);
   }
 
   /** @internal Whether the shutdown under way has more time than usual: nothing is cut off by a limit of its own. */
   get isUnhurried(): boolean {
-    return this.#budgetMs !== undefined && this.#budgetMs > this.config.budgetMs;
+    return this.#haste.isUnhurried;
   }
 
   /**
@@ -189,8 +179,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       trigger: (reason) => void this.#trigger(reason),
       openJobs: () => this.#registry.size,
       stopping: () => this.#state !== 'running',
-      hurry: () => this.#hurry(),
-      limit: () => this.#limit(),
+      hurry: () => this.#haste.hurry(),
+      limit: () => this.#haste.limit(),
       press: (leftMs) => this.press(leftMs),
       textBytes: () => this.#reporter.estimateBytes(this.#registry),
       warn: (line) => this.#log.warn(line),
@@ -230,52 +220,18 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#safekeeping?.stop(reason);
     const run = new ShutdownRun(this.#parts(), reason, triggeredAt);
     this.#run = run;
-    if (this.#hurried) run.hurry();
+    this.#haste.begun();
     const report = await run.run();
     this.#state = 'stopped';
     this.#speakLast(reasonName(reason));
     this.emit('stopped', report);
     if (this.#disposed) this.#uninstall?.();
     const stays = this.config.exit === false || this.#simulated;
-    const leave = stays ? undefined : (code: number) => void this.#leave(run, code);
+    const leave = stays ? undefined : (code: number) => void depart(this.config, run, () => this.#end(code));
     const last = leaveShutdown(this.instanceId, report.exitCode, leave);
     // Its deadline is over for this run; another bus may have more time.
     if (stays || !last) run.release();
     return report;
-  }
-
-  /** Gives those who wait for the report their turn, then the output its way out, then ends the process. */
-  async #leave(run: ShutdownRun, code: number): Promise<void> {
-    // A whole one: in it Node tells of what they rejected, and of the connections that were closed.
-    await new Promise((resolve) => setImmediate(resolve));
-    if (run.isShortOfMemory) await sleep(this.config.clock, COLLECTION_MS);
-    const { flushOutput } = await this.#load();
-    await flushOutput(this.config.process, this.config.clock, Math.max(run.remainingMs(), 50));
-    if (typeof this.config.exit === 'function') run.release();
-    this.#end(code);
-  }
-
-  #hurry(): void {
-    this.#hurried = true;
-    this.#log.info('SIGQUIT: the rest of the drain is left out');
-    this.#run?.hurry();
-    this.emit('hurried', { drainMs: 0 });
-  }
-
-  /** Whoever sends it now is a platform, and its own time runs. */
-  #limit(): boolean {
-    if (!this.isUnhurried || this.#state !== 'stopping') return false;
-    if (this.#announced) {
-      this.#announced = false;
-      return true;
-    }
-    const { clock, budgetMs, reserveMs, releaseReserveMs, interruptGraceMs } = this.config;
-    this.#budgetMs = budgetMs;
-    const drainMs = budgetMs - reserveMs - releaseReserveMs - interruptGraceMs;
-    this.#log.info(`SIGTERM: the usual budget from now on, ${drainMs} ms of drain`);
-    clock.setTimeout(() => this.#run?.hurry(), drainMs);
-    this.emit('hurried', { drainMs });
-    return true;
   }
 
   #force(code: number): void {
@@ -284,18 +240,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#end(code);
   }
 
-  /** Ends the process or tells the one who asked to be told. */
   #end(code: number): void {
-    const { exit, process: host } = this.config;
-    if (typeof exit !== 'function') {
-      host.exit(code);
-      return;
-    }
-    // An exit function that fails must not leave a process behind that nothing can end any more.
-    new Promise<void>((resolve) => resolve(exit(code))).catch((error: unknown) => {
-      this.#note('the exit function failed', error);
-      host.exit(code || 1);
-    });
+    endProcess(this.config, code, (error) => this.#note('the exit function failed', error));
   }
 
   /** Whoever is still open goes to stderr, once. */
@@ -319,12 +265,21 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
 
   /** What only a shutdown needs comes in the background, so that neither the import nor the budget pays for it. */
   async #load(): Promise<Machinery> {
-    const [{ ShutdownRun }, { enterShutdown, flushOutput, leaveShutdown }] = await Promise.all([
+    const [{ ShutdownRun }, { enterShutdown, leaveShutdown }] = await Promise.all([
       import('./shutdown.js'),
       import('./exit.js'),
     ]);
-    this.#loaded ??= { ShutdownRun, enterShutdown, flushOutput, leaveShutdown };
+    this.#loaded ??= { ShutdownRun, enterShutdown, leaveShutdown };
     return this.#loaded;
+  }
+
+  #hasteHost(): HasteHost {
+    return {
+      config: this.config,
+      log: this.#log,
+      run: () => (this.#state === 'stopping' ? this.#run : undefined),
+      hurried: (event) => void this.emit('hurried', event),
+    };
   }
 
   #reporterHost(): ReporterHost {
@@ -344,9 +299,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   }
 
   #parts(): ShutdownParts {
-    const budgetMs = this.#budgetMs ?? this.config.budgetMs;
     return {
-      config: { ...this.config, budgetMs },
+      config: { ...this.config, budgetMs: this.#haste.budgetMs },
       instanceId: this.instanceId,
       registry: this.#registry,
       reporter: this.#reporter,
