@@ -28,7 +28,9 @@ export default defineConfig([
     ...common,
     // The watchdog's thread starts the voice by its file, a supervisor its workers with theirs.
     input: Object.fromEntries(
-      [...entries, 'src/watchdog-voice', 'supervisor/worker', 'cli/main'].map((name) => [name, `${name}.ts`]),
+      [...entries, 'src/watchdog-voice', 'supervisor/worker', 'supervisor/blocked-stack', 'cli/main'].map(
+        (name) => [name, `${name}.ts`],
+      ),
     ),
     output: {
       dir: 'dist',
@@ -44,7 +46,11 @@ export default defineConfig([
   },
   {
     ...common,
-    input: { 'src/watchdog-thread': 'src/watchdog-thread.cts' },
+    // A thread starts sooner from one file that is no module.
+    input: {
+      'src/watchdog-thread': 'src/watchdog-thread.cts',
+      'supervisor/blocked-stack-thread': 'supervisor/blocked-stack-thread.ts',
+    },
     output: { dir: 'dist', format: 'cjs', entryFileNames: '[name].cjs' },
   },
 ]);

@@ -1,0 +1,114 @@
+import { type Runtime, Session } from 'node:inspector';
+import { workerData } from 'node:worker_threads';
+import { type BlockedReport, type LoopReport, type LoopWatchData, WORD } from './blocked-stack-memory.js';
+import { formatStack, QUESTION } from './call-frames.js';
+import { nativeHint } from './native-hint.js';
+import { openToAdd, writeAll } from './write-lines.js';
+
+const STDERR = 2;
+/** So long after the question the main thread is certainly in native code: JavaScript answers within milliseconds. */
+const NATIVE_MS = 250;
+/** Of a recursion both ends are of interest, and it is seldom deeper. */
+const MOST_FRAMES = 10_000;
+
+/** One time that the loop is blocked. */
+interface Blockage {
+  readonly session: Session | undefined;
+  readonly askedAtMs: number;
+  native: string | undefined;
+  hasReported: boolean;
+}
+
+const { afterMs, everyMs, prefix, reportTo, words } = workerData as LoopWatchData;
+const word = new Int32Array(words);
+let lastBeat = Atomics.load(word, WORD.beat);
+let lookedAt = performance.now();
+/** For how long the main thread gave no sign, by the looks taken: a machine that stops both threads does not count. */
+let silentMs = 0;
+let blockage: Blockage | undefined;
+let target = reportTo;
+
+setInterval(look, everyMs);
+
+function look(): void {
+  silentMs += sinceLastLook();
+  const beat = Atomics.load(word, WORD.beat);
+  if (beat !== lastBeat) {
+    if (blockage) end(blockage);
+    blockage = undefined;
+    lastBeat = beat;
+    silentMs = 0;
+  } else if (blockage) lookAgain(blockage);
+  else if (silentMs >= afterMs) blockage = ask();
+}
+
+function sinceLastLook(): number {
+  const now = performance.now();
+  const ms = Math.min(now - lookedAt, 2 * everyMs);
+  lookedAt = now;
+  return ms;
+}
+
+/**
+ * Asks the main thread for its stack, as that of an exception: V8 answers between two of its instructions, wherever it is. A
+ * debugger's pause would say the same, but stop it, at every place where anybody's debugger has asked for; compiling nonsense would
+ * run a program's `Error.prepareStackTrace`. This throws a number, within V8, and that is all that happens there.
+ */
+function ask(): Blockage {
+  const session = new Session();
+  const one: Blockage = { session, askedAtMs: silentMs, native: undefined, hasReported: false };
+  try {
+    session.connectToMainThread();
+  } catch (error) {
+    report(one, { native: `no inspector: ${(error as Error).message}` });
+    return { ...one, session: undefined };
+  }
+  session.post('Runtime.enable');
+  session.post('Runtime.setMaxCallStackSizeToCapture' as 'Runtime.enable', { size: MOST_FRAMES } as never);
+  session.post('Runtime.evaluate', { expression: QUESTION, silent: true }, (error, answer) => {
+    session.disconnect();
+    if (blockage === one) answered(one, error ? undefined : answer.exceptionDetails?.stackTrace?.callFrames);
+  });
+  session.post('Runtime.disable');
+  return one;
+}
+
+function answered(one: Blockage, callFrames: readonly Runtime.CallFrame[] | undefined): void {
+  const stack = formatStack(callFrames ?? [], Atomics.load(word, WORD.sourceMaps) === 1);
+  // Between two callbacks: it goes on right now.
+  if (stack === '') return;
+  report(one, { stack, ...(one.native !== undefined && { native: one.native }) });
+}
+
+function lookAgain(one: Blockage): void {
+  if (one.hasReported || silentMs - one.askedAtMs < NATIVE_MS) return;
+  one.native = nativeHint();
+  report(one, { native: one.native });
+}
+
+function end({ session, hasReported }: Blockage): void {
+  session?.disconnect();
+  if (!hasReported) return;
+  const wentOnAfterMs = Math.round(silentMs);
+  write([`the event loop went on after ${wentOnAfterMs} ms`], { wentOnAfterMs });
+}
+
+function report(one: Blockage, what: Omit<BlockedReport, 'blockedMs'>): void {
+  one.hasReported = true;
+  const blockedMs = Math.round(silentMs);
+  const { stack, native } = what;
+  const first =
+    stack === undefined
+      ? `the event loop has been blocked for ${blockedMs} ms, no stack: ${native}`
+      : native === undefined
+        ? `the event loop has been blocked for ${blockedMs} ms:`
+        : `native code had blocked the event loop for ${blockedMs} ms and came back here:`;
+  write([first, ...(stack?.split('\n') ?? [])], { blockedMs, ...what });
+}
+
+function write(texts: readonly string[], json: LoopReport): void {
+  // To whoever may kill this process soon.
+  if (typeof target === 'string') target = openToAdd(target);
+  if (target !== undefined) writeAll(target, `${JSON.stringify(json)}\n`);
+  writeAll(STDERR, texts.map((text) => `${prefix}${text}\n`).join(''));
+}
