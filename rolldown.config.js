@@ -28,9 +28,7 @@ export default defineConfig([
     ...common,
     // The watchdog's thread starts the voice by its file, a supervisor its workers with theirs.
     input: Object.fromEntries(
-      [...entries, 'src/watchdog-voice', 'supervisor/worker', 'supervisor/blocked-stack', 'cli/main'].map(
-        (name) => [name, `${name}.ts`],
-      ),
+      [...entries, 'src/watchdog-voice', 'supervisor/worker', 'cli/main'].map((name) => [name, `${name}.ts`]),
     ),
     output: {
       dir: 'dist',

@@ -21,6 +21,7 @@ const NAMES: OptionNames<SuperviseOptions> = {
   timeoutMs: true,
   gracefulTimeoutMs: true,
   killGapMs: true,
+  blockedStack: true,
   startTimeoutMs: true,
   ready: true,
   drainOnTerm: true,
@@ -89,6 +90,7 @@ function problemsOf(options: SuperviseOptions, defaults: Defaults): Problem[] {
     ready === undefined || ready === 'listening' || ready === 'started'
       ? undefined
       : `ready is ${show(ready)}, allowed: 'listening' or 'started'`,
+    checkFlag('blockedStack', options.blockedStack),
     checkFlag('drainOnTerm', options.drainOnTerm),
     checkWhole('maxRequests', options.maxRequests, 1, Number.MAX_SAFE_INTEGER),
     checkMs('maxAgeMs', options.maxAgeMs, LEAST_AGE_MS),

@@ -1,6 +1,7 @@
 import { sleep, systemClock } from '../src/clock.js';
 import type { Logger } from '../src/index.js';
 import { BackOff } from './back-off.js';
+import type { BlockedReport } from './blocked-stack-memory.js';
 import type { WorkerEnding, WorkerView } from './events.js';
 import type { EndOrder } from './messages.js';
 import type { SuperviseSettings } from './options.js';
@@ -11,6 +12,7 @@ export interface CrewListener {
   started(worker: WorkerView): void;
   ready(worker: WorkerView): void;
   worn(worker: WorkerProcess, why: string): void;
+  blocked(worker: WorkerView, report: BlockedReport): void;
   silent(worker: WorkerView, silentMs: number, signal: NodeJS.Signals): void;
   ended(worker: WorkerEnding): void;
   /** Worker after worker has died at its start, and none was ever ready: no use in going on. */
@@ -24,6 +26,8 @@ export interface CrewParts {
   /** Milliseconds from the signal that asks a worker to end to SIGKILL. */
   readonly endMs: number;
   readonly log: Logger;
+  /** Of lines that workers write in the name of the supervisor. */
+  readonly logPrefix: string;
   readonly listener: CrewListener;
 }
 
@@ -74,7 +78,7 @@ export class Crew {
 
   /** One more, whatever is wanted: the successor of one that is still there. */
   start(): WorkerProcess {
-    const { settings, env, listener, log } = this.#parts;
+    const { settings, env, listener, log, logPrefix } = this.#parts;
     const worker = new WorkerProcess(
       settings,
       {
@@ -84,10 +88,12 @@ export class Crew {
           listener.ready(one.view);
         },
         worn: listener.worn,
+        blocked: (one, report) => listener.blocked(one.view, report),
         silent: (one, silentMs, signal) => this.#silent(one, silentMs, signal),
         ended: (one, code, signal) => this.#ended(one, code, signal),
       },
       env,
+      logPrefix,
     );
     this.#workers.set(worker.id, worker);
     listener.started(worker.view);

@@ -1,4 +1,5 @@
 import type { ShutdownReason, ShutdownReport } from '../src/index.js';
+import type { BlockedReport } from './blocked-stack-memory.js';
 
 /** Where a worker is in its life. */
 export type WorkerState = 'starting' | 'ready' | 'stopping' | 'ended';
@@ -36,6 +37,8 @@ export interface ReloadReport {
 export interface SupervisorEvents {
   'worker-started': [WorkerView];
   'worker-ready': [WorkerView];
+  /** Something blocks its event loop: what, as far as that can be told. */
+  'worker-blocked': [WorkerView & BlockedReport];
   /** Its event loop has given no sign of life for `silentMs`, or it was not ready in time; it gets `signal`. */
   'worker-silent': [WorkerView & { readonly silentMs: number; readonly signal: NodeJS.Signals }];
   'worker-ended': [WorkerEnding];

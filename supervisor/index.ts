@@ -29,6 +29,7 @@ export function supervise(options: SuperviseOptions): Supervisor {
   return new Supervisor(settings);
 }
 
+export type { BlockedReport } from './blocked-stack-memory.js';
 export type {
   ReloadReport,
   SupervisorEvents,

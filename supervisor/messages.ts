@@ -40,10 +40,17 @@ export interface WorkerOrders {
   /** Milliseconds between two beats. */
   readonly beatMs: number;
   readonly drainBacklog: boolean;
+  /** After so many milliseconds without a turn of the event loop a thread says what blocks it. @default never */
+  readonly blockedMs?: number | undefined;
+  /** How lines begin that are written before the worker has a bus. */
+  readonly logPrefix: string;
   /** Answered in every server that the application does not drain itself. */
   readonly readinessPath?: string | undefined;
   readonly livenessPath?: string | undefined;
 }
+
+/** The descriptor through which a worker's thread tells the primary what blocks the main one. */
+export const REPORTS_FD = 4;
 
 /** The name of that variable. */
 export const ORDERS_VARIABLE = 'SHUTDOWN_BUS_WORKER';

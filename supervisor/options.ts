@@ -36,6 +36,11 @@ export interface SuperviseOptions extends PrimaryBusOptions {
   readonly gracefulTimeoutMs?: number;
   /** Milliseconds between the last signal to a silent worker and SIGKILL. @default 2000 */
   readonly killGapMs?: number;
+  /**
+   * A thread in each worker says on stderr what has blocked its event loop for half of `timeoutMs`, at most 5 s: with the stack,
+   * and before any signal is sent. @default true
+   */
+  readonly blockedStack?: boolean;
   /** Milliseconds a worker has from its start until it is ready. @default 30000 */
   readonly startTimeoutMs?: number;
   /**
@@ -79,6 +84,7 @@ export interface SuperviseSettings {
   readonly timeoutMs: number;
   readonly gracefulTimeoutMs: number | undefined;
   readonly killGapMs: number;
+  readonly blockedStack: boolean;
   readonly startTimeoutMs: number;
   readonly ready: 'listening' | 'started';
   readonly drainOnTerm: boolean;
@@ -98,6 +104,7 @@ export interface SuperviseSettings {
 export const SUPERVISE_DEFAULTS = Object.freeze({
   timeoutMs: 30_000,
   killGapMs: 2000,
+  blockedStack: true,
   startTimeoutMs: 30_000,
   ready: 'listening' as const,
   drainOnTerm: true,
@@ -123,6 +130,7 @@ export function resolveOptions(options: SuperviseOptions, env = process.env): Su
     timeoutMs: options.timeoutMs ?? D.timeoutMs,
     gracefulTimeoutMs: options.gracefulTimeoutMs,
     killGapMs: options.killGapMs ?? D.killGapMs,
+    blockedStack: options.blockedStack ?? D.blockedStack,
     startTimeoutMs: options.startTimeoutMs ?? D.startTimeoutMs,
     ready: options.ready ?? D.ready,
     drainOnTerm: options.drainOnTerm ?? D.drainOnTerm,

@@ -8,7 +8,7 @@ import {
   ShutdownError,
   type ShutdownReport,
 } from '../src/index.js';
-import { loggerOf } from '../src/logger.js';
+import { loggerOf, logPrefix } from '../src/logger.js';
 import { ObservedEmitter } from '../src/observers.js';
 import { isQuick } from '../src/reason.js';
 import { checkWorkers } from './check-options.js';
@@ -54,7 +54,8 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
     this.#endMs = endMs;
     this.#log = loggerOf(bus);
     const listener = this.#crewListener();
-    this.#crew = new Crew({ settings, env: workerEnv, endMs, log: this.#log, listener });
+    const prefix = logPrefix(bus.config.service, bus.instanceId);
+    this.#crew = new Crew({ settings, env: workerEnv, endMs, log: this.#log, logPrefix: prefix, listener });
     this.#rolling = new Rolling({
       crew: this.#crew,
       log: this.#log,
@@ -195,6 +196,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
         this.emit('ready', state);
       },
       worn: (worker, why) => void this.#replaceWorn(worker, why),
+      blocked: (worker, report) => void this.emit('worker-blocked', { ...worker, ...report }),
       silent: (worker, silentMs, signal) => void this.emit('worker-silent', { ...worker, silentMs, signal }),
       ended: (ending) => {
         this.emit('worker-ended', ending);
@@ -227,7 +229,12 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
 function setUpCluster({ exec, args, execArgv }: SuperviseSettings): void {
   // Every worker accepts from the one backlog in the kernel: what nobody has accepted yet is nobody's, and outlives each of them.
   cluster.schedulingPolicy = cluster.SCHED_NONE;
-  cluster.setupPrimary({ exec, args: [...args], execArgv: [...execArgv, '--import', PRELOAD] });
+  cluster.setupPrimary({
+    exec,
+    args: [...args],
+    execArgv: [...execArgv, '--import', PRELOAD],
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe'],
+  });
 }
 
 function isInterrupt(reason: ShutdownContext['reason']): boolean {

@@ -1,7 +1,10 @@
 import cluster, { type Worker } from 'node:cluster';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { systemClock } from '../src/clock.js';
+import type { BlockedReport, LoopReport } from './blocked-stack-memory.js';
 import type { WorkerState, WorkerView } from './events.js';
-import { type EndOrder, ORDERS_VARIABLE, read, type WorkerOrders, write } from './messages.js';
+import { type EndOrder, ORDERS_VARIABLE, REPORTS_FD, read, type WorkerOrders, write } from './messages.js';
 import type { SuperviseSettings } from './options.js';
 import { Silence } from './silence.js';
 
@@ -10,12 +13,16 @@ export interface WorkerListener {
   ready(worker: WorkerProcess): void;
   /** It has served for as long, or as often, as it may. */
   worn(worker: WorkerProcess, why: string): void;
+  blocked(worker: WorkerProcess, report: BlockedReport): void;
   silent(worker: WorkerProcess, silentMs: number, signal: NodeJS.Signals): void;
   ended(worker: WorkerProcess, code: number | null, signal: NodeJS.Signals | null): void;
 }
 
 /** Beats in the time after which a worker counts as silent, and the limits of their distance. */
 const BEATS = { count: 25, leastMs: 20, mostMs: 250 } as const;
+
+/** After so long it is said what blocks an event loop; earlier where its time is shorter. */
+const MOST_BLOCKED_MS = 5000;
 
 /** One worker, as its primary sees it. */
 export class WorkerProcess {
@@ -40,14 +47,22 @@ export class WorkerProcess {
   #isAsked = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(settings: SuperviseSettings, listener: WorkerListener, env: NodeJS.ProcessEnv) {
+  constructor(
+    settings: SuperviseSettings,
+    listener: WorkerListener,
+    env: NodeJS.ProcessEnv,
+    logPrefix: string,
+  ) {
     this.#settings = settings;
     this.#listener = listener;
     const beatMs = beatMsOf(settings.timeoutMs);
     this.#silence = new Silence(settings, systemClock, beatMs / 2);
     this.#mostRequests = jittered(settings.maxRequests, settings.jitter);
     this.#mostAgeMs = jittered(settings.maxAgeMs, settings.jitter);
-    this.#worker = cluster.fork({ ...env, [ORDERS_VARIABLE]: JSON.stringify(ordersFor(settings, beatMs)) });
+    this.#worker = cluster.fork({
+      ...env,
+      [ORDERS_VARIABLE]: JSON.stringify({ ...ordersFor(settings, beatMs), logPrefix }),
+    });
     this.id = this.#worker.id;
     this.pid = this.#worker.process.pid ?? 0;
     this.started = new Promise((resolve) => {
@@ -100,6 +115,7 @@ export class WorkerProcess {
 
   #listen(hasEnded: () => void): void {
     this.#worker.on('message', (message: unknown) => this.#hear(message));
+    this.#listenToThread();
     this.#worker.on('listening', () => {
       if (this.#settings.ready === 'listening') this.#becomeReady();
     });
@@ -119,6 +135,17 @@ export class WorkerProcess {
     // It could not even be started.
     this.#worker.process.once('error', () => {
       if (this.#worker.process.pid === undefined) end(null, null);
+    });
+  }
+
+  /** What a thread says while the main one is blocked cannot come by messages. */
+  #listenToThread(): void {
+    const pipe = this.#worker.process.stdio[REPORTS_FD] as Readable | undefined;
+    if (!pipe) return;
+    pipe.on('error', () => {});
+    createInterface({ input: pipe }).on('line', (line) => {
+      const report = JSON.parse(line) as LoopReport;
+      if ('blockedMs' in report) this.#listener.blocked(this, report);
     });
   }
 
@@ -192,7 +219,14 @@ function jittered(most: number | undefined, jitter: number): number {
   return most === undefined ? Number.POSITIVE_INFINITY : most * (1 - jitter * Math.random());
 }
 
-function ordersFor(settings: SuperviseSettings, beatMs: number): WorkerOrders {
-  const { drainOnTerm, readinessPath, livenessPath } = settings;
-  return { beatMs, drainBacklog: drainOnTerm, readinessPath, livenessPath };
+function ordersFor(settings: SuperviseSettings, beatMs: number): Omit<WorkerOrders, 'logPrefix'> {
+  const { timeoutMs, blockedStack, drainOnTerm, readinessPath, livenessPath } = settings;
+  const blockedMs = timeoutMs === 0 ? MOST_BLOCKED_MS : Math.min(MOST_BLOCKED_MS, timeoutMs / 2);
+  return {
+    beatMs,
+    drainBacklog: drainOnTerm,
+    readinessPath,
+    livenessPath,
+    ...(blockedStack && { blockedMs }),
+  };
 }

@@ -1,7 +1,8 @@
 import cluster from 'node:cluster';
 import { subscribe } from 'node:diagnostics_channel';
 import { leaveBacklogToOthers } from '../../http/backlog.js';
-import { ORDERS_VARIABLE, read, type WorkerOrders, write } from '../messages.js';
+import { watchLoop } from '../blocked-stack.js';
+import { ORDERS_VARIABLE, REPORTS_FD, read, type WorkerOrders, write } from '../messages.js';
 import { Adoption } from './adoption.js';
 
 /**
@@ -13,7 +14,7 @@ export function beginWorker(): void {
   if (orders === undefined || cluster.worker === undefined) return;
   const adoption = new Adoption(orders);
   if (!orders.drainBacklog) leaveBacklogToOthers();
-  beat(orders.beatMs);
+  beat(orders);
   obey(adoption);
   surviveThePrimary(adoption);
 }
@@ -25,7 +26,9 @@ function takeOrders(): WorkerOrders | undefined {
 }
 
 /** Tells the primary that the event loop turns. */
-function beat(everyMs: number): void {
+function beat({ beatMs, blockedMs, logPrefix }: WorkerOrders): void {
+  const prefix = `${logPrefix}worker ${cluster.worker?.id} (pid ${process.pid}): `;
+  const watch = blockedMs && watchLoop({ afterMs: blockedMs, everyMs: beatMs, prefix, reportTo: REPORTS_FD });
   let requests = 0;
   let isLoaded = false;
   subscribe('http.server.request.start', () => {
@@ -39,8 +42,9 @@ function beat(everyMs: number): void {
   send();
   const timer = setInterval(() => {
     isLoaded = true;
+    if (watch) watch.beat();
     send();
-  }, everyMs);
+  }, beatMs);
   timer.unref();
 }
 

@@ -32,6 +32,31 @@ describe('a worker whose event loop is blocked', () => {
     expect(Math.abs(endedMs - 7000)).toBeLessThan(TOLERANCE_MS);
   });
 
+  it('C09: before any signal it is said where it stands, with the stack, on stderr and to the primary', async () => {
+    const service = await startSupervised({ timeoutMs: 2000 });
+    const { silences } = await block(service);
+    const pid = blockedIn(service)[0]?.pid;
+    const report = await service.event('worker-blocked', (event) => event.pid === pid);
+    expect(report.stack).toMatch(
+      /^ {4}at busy \(.*supervised-app\.js:\d+:\d+\)\n {4}at .*supervised-app\.js:/,
+    );
+    const abort = service.events('worker-silent').find(({ signal }) => signal === 'SIGABRT') as Event;
+    expect(report.at).toBeLessThan(abort.at);
+    expect(silences).toHaveLength(2);
+    const { stderr } = service.primary.texts();
+    expect(stderr).toMatch(
+      /^shutdown-bus [0-9a-f]{12} \S+: worker \d \(pid \d+\): the event loop has been blocked for \d+ ms:$/m,
+    );
+    expect(stderr).toMatch(/: {5}at busy /);
+  });
+
+  it('without blockedStack nobody says so', async () => {
+    const service = await startSupervised({ timeoutMs: 1000, killGapMs: 300, blockedStack: false });
+    await block(service);
+    expect(service.events('worker-blocked')).toEqual([]);
+    expect(service.primary.texts().stderr).not.toContain('has been blocked');
+  });
+
   it('C01: while (true): its jobs are reported, its place is taken at the first signal, and the clients of the others notice nothing', async () => {
     const service = await startSupervised({ app: 'supervised-jobs.js', timeoutMs: 500, killGapMs: 500 });
     const victim = Number((await service.ask('/begin?n=100')).split(' ')[1]);
