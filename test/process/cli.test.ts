@@ -286,6 +286,18 @@ describe('shutdown-bus ctl', () => {
     expect(supervisor.process.exitCode).toBeNull();
   });
 
+  it('a worker that is one too many before it has begun goes at once, and is not left serving until it is killed', async () => {
+    const supervisor = await supervise();
+    const { ask } = converse(socketOf(supervisor));
+    await ask('{"command":"scale","workers":2}');
+    await ask('{"command":"scale","workers":1}');
+    await vi.waitFor(() => expect(supervisor.texts().stderr).toMatch(/worker 2 \(pid \d+\) ended: /), {
+      timeout: 30_000,
+      interval: 20,
+    });
+    expect(supervisor.texts().stderr).not.toMatch(/worker 2 .*did not end in its time/);
+  });
+
   it('reloads, and is back when the last old worker is gone', async () => {
     const supervisor = await supervise(['-w', '2']);
     const { code, stdout } = await ctl('reload');
