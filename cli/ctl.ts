@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { type ControlAnswer, type ControlRequest, pidOfControl } from '../supervisor/control.js';
+import { type ControlAnswer, type ControlRequest, isAnswered, pidOfControl } from '../supervisor/control.js';
 import type { SupervisorState } from '../supervisor/events.js';
 import { stateFolder } from '../supervisor/state-folder.js';
 import { describeOptions, type OptionTable, readOptions, readWhole, UsageError } from './usage.js';
@@ -34,7 +34,7 @@ export async function ctl(args: readonly string[]): Promise<void> {
     return;
   }
   const request = requestFrom(words, options.values.unhurried === true);
-  const answer = await ask(findSocket(options.values), request);
+  const answer = await ask(await findSocket(options.values), request);
   if (!answer.ok) throw new Error(answer.error);
   process.stdout.write(options.values.json ? `${JSON.stringify(answer)}\n` : describe(answer));
   if (answer.reload?.outcome === 'given-up') process.exitCode = 1;
@@ -58,15 +58,20 @@ function sortOut(args: readonly string[]) {
 
 /** @throws {UsageError} */
 function requestFrom([command, ...rest]: readonly string[], unhurried: boolean): ControlRequest {
-  const most = command === 'scale' ? 1 : 0;
-  if (rest.length > most) throw new UsageError(`${JSON.stringify(rest[most])} is too much after ${command}`);
+  const refuseMore = (most: number) => {
+    if (rest.length > most)
+      throw new UsageError(`${JSON.stringify(rest[most])} is too much after ${command}`);
+  };
   switch (command) {
     case 'status':
     case 'reload':
+      refuseMore(0);
       return { command };
     case 'stop':
+      refuseMore(0);
       return { command, unhurried };
     case 'scale':
+      refuseMore(1);
       if (rest[0] === undefined) throw new UsageError('scale to how many workers? shutdown-bus ctl scale 4');
       return { command, workers: readWhole('the number of workers', rest[0]) };
     default:
@@ -77,44 +82,46 @@ function requestFrom([command, ...rest]: readonly string[], unhurried: boolean):
 }
 
 /** @throws {UsageError} */
-function findSocket({ control, pid }: Readonly<Record<string, unknown>>): string {
+async function findSocket({ control, pid }: Readonly<Record<string, unknown>>): Promise<string> {
   if (typeof control === 'string') return control;
   const folder = stateFolder(process.env);
-  const found = readdirSync(folder).filter((file) => {
+  const sockets = readdirSync(folder).filter((file) => {
     const owner = pidOfControl(file);
-    return owner !== undefined && (pid === undefined ? isRunning(owner) : owner === Number(pid));
+    return owner !== undefined && (pid === undefined || owner === Number(pid));
   });
-  const [one, another] = found;
+  // Who was killed has left its own; its number may be another process by now.
+  const answered = await Promise.all(sockets.map((file) => isAnswered(join(folder, file))));
+  const [one, ...others] = sockets.filter((_, index) => answered[index]);
   if (one === undefined)
     throw new UsageError(
       pid === undefined
         ? `no supervisor of this user is running (no socket in ${folder}); one elsewhere is found by --control <path>`
         : `no supervisor runs as process ${pid} (no such socket in ${folder})`,
     );
-  if (another !== undefined)
-    throw new UsageError(`several are running: choose one by --pid ${found.map(pidOfControl).join(' | ')}`);
+  if (others.length > 0)
+    throw new UsageError(
+      `several are running: choose one by --pid ${[one, ...others].map(pidOfControl).join(' | ')}`,
+    );
   return join(folder, one);
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 function ask(path: string, request: ControlRequest): Promise<ControlAnswer> {
   return new Promise((resolve, reject) => {
     const socket = connect(path, () => socket.write(`${JSON.stringify(request)}\n`));
-    socket.on('error', (error) => reject(new Error(`no supervisor answers at ${path}: ${error.message}`)));
+    const failed = (error: Error) => reject(new Error(`no supervisor answers at ${path}: ${error.message}`));
+    socket.on('error', failed);
     createInterface({ input: socket })
       .on('line', (line) => {
-        resolve(JSON.parse(line) as ControlAnswer);
         socket.end();
+        try {
+          resolve(JSON.parse(line) as ControlAnswer);
+        } catch {
+          reject(new Error(`whoever answers at ${path} is no supervisor`));
+        }
       })
-      .on('close', () => reject(new Error('the supervisor ended before it had answered')));
+      .on('close', () => reject(new Error('the supervisor ended before it had answered')))
+      // Of the socket once more: nobody's, it would end this process.
+      .on('error', failed);
   });
 }
 

@@ -4,6 +4,7 @@ import {
   describeOptions,
   type OptionTable,
   readOptions,
+  readShare,
   readTime,
   readWhole,
   type Typed,
@@ -12,7 +13,7 @@ import {
 
 const OPTIONS: OptionTable = {
   workers: { short: 'w', value: '<n>', text: 'how many workers (WEB_CONCURRENCY, else one a processor)' },
-  timeout: { value: '<time>', text: 'silent event loop: SIGABRT after it, 0 for never (30s)' },
+  timeout: { value: '<time>', text: 'silent event loop: SIGABRT after it, or never (30s)' },
   'graceful-timeout': { value: '<time>', text: 'of the same silence: SIGTERM on top (none)' },
   'kill-gap': { value: '<time>', text: 'from the last of them to SIGKILL (2s)' },
   budget: { value: '<time>', text: "from the signal to the end of everything (the platform's)" },
@@ -30,7 +31,11 @@ const OPTIONS: OptionTable = {
   store: { value: '<where>', text: 'memory, lmdb:<folder>, redis://… (SHUTDOWN_STORE, else lmdb)' },
   control: { value: '<path>', text: 'socket for shutdown-bus ctl' },
   'no-control': { text: 'no such socket' },
-  'node-option': { value: '<text>', text: 'an option of Node for the workers' },
+  'node-option': {
+    value: '<text>',
+    multiple: true,
+    text: 'an option of Node for the workers; any number of these',
+  },
   help: { short: 'h', text: 'this' },
 };
 
@@ -68,28 +73,29 @@ function optionsFrom({ values, positionals: [exec, ...args] }: Typed): Supervise
   const text = (name: string) => values[name] as string | undefined;
   const given = <T>(name: string, read: (name: string, text: string) => T) => {
     const value = text(name);
-    return value === undefined ? undefined : read(name, value);
+    return value === undefined ? undefined : read(`--${name}`, value);
   };
-  const whole = (name: string, value: string) => readWhole(`--${name}`, value);
+  const time = (name: string, never?: number) => given(name, (...it) => readTime(...it, never));
+  const nodeOptions = values['node-option'] as readonly string[] | undefined;
   const options = {
-    workers: given('workers', whole),
-    timeoutMs: given('timeout', readTime),
-    gracefulTimeoutMs: given('graceful-timeout', readTime),
-    killGapMs: given('kill-gap', readTime),
-    budgetMs: given('budget', readTime),
-    startTimeoutMs: given('start-timeout', readTime),
+    workers: given('workers', readWhole),
+    timeoutMs: time('timeout', 0),
+    gracefulTimeoutMs: time('graceful-timeout'),
+    killGapMs: time('kill-gap'),
+    budgetMs: time('budget'),
+    startTimeoutMs: time('start-timeout'),
     ready: text('ready') as SuperviseOptions['ready'],
-    maxRequests: given('max-requests', whole),
-    maxAgeMs: given('max-age', readTime),
-    jitter: given('jitter', (_, value) => Number(value)),
+    maxRequests: given('max-requests', readWhole),
+    maxAgeMs: time('max-age'),
+    jitter: given('jitter', readShare),
     blockedStack: values['no-blocked-stack'] ? false : undefined,
     drainOnTerm: values['no-drain-on-term'] ? false : undefined,
-    failSafeMs: given('fail-safe', readTime),
+    failSafeMs: time('fail-safe', Number.POSITIVE_INFINITY),
     readinessPath: text('readiness-path'),
     livenessPath: text('liveness-path'),
     service: text('service'),
     control: values['no-control'] ? false : text('control'),
-    execArgv: given('node-option', (_, value) => [...process.execArgv, value]),
+    execArgv: nodeOptions && [...process.execArgv, ...nodeOptions],
   };
   const set = Object.entries(options).filter(([, value]) => value !== undefined);
   return { exec, args, ...(Object.fromEntries(set) as Partial<SuperviseOptions>) };

@@ -7,6 +7,8 @@ export interface OptionHelp {
   readonly short?: string;
   /** What follows it: `<n>`, `<time>`; none for a switch. */
   readonly value?: string;
+  /** May be given several times. */
+  readonly multiple?: boolean;
   readonly text: string;
 }
 
@@ -17,12 +19,16 @@ export class UsageError extends Error {}
 
 /** Whether whoever typed the command can put it right. */
 export function isUsageError(error: unknown): boolean {
-  return error instanceof UsageError || isShutdownError(error, 'INVALID_OPTION');
+  return (
+    error instanceof UsageError ||
+    isShutdownError(error, 'INVALID_OPTION') ||
+    isShutdownError(error, 'INVALID_ENVIRONMENT')
+  );
 }
 
 /** What was typed. */
 export interface Typed {
-  readonly values: Readonly<Record<string, string | boolean | undefined>>;
+  readonly values: Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
   readonly positionals: readonly string[];
 }
 
@@ -32,10 +38,10 @@ export interface Typed {
  */
 export function readOptions(args: readonly string[], table: OptionTable): Typed {
   const options = Object.fromEntries(
-    Object.entries(table).map(([name, { short, value }]) => [
-      name,
-      { type: value === undefined ? 'boolean' : 'string', ...(short !== undefined && { short }) } as const,
-    ]),
+    Object.entries(table).map(([name, { short, value, multiple = false }]) => {
+      const type = value === undefined ? ('boolean' as const) : ('string' as const);
+      return [name, { type, multiple, ...(short !== undefined && { short }) }];
+    }),
   ) satisfies ParseArgsConfig['options'];
   const config = { args: [...args], options, allowPositionals: true } as const;
   const { tokens } = parseArgs({ ...config, strict: false, tokens: true });
@@ -64,19 +70,29 @@ export function describeOptions(table: OptionTable): string {
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /**
- * Reads a time: `30` and `30s` are seconds, `500ms`, `5m`, `2h`, `never` for none.
+ * Reads a time: `30` and `30s` are seconds, `500ms`, `5m`, `2h`.
+ * @param never what `never` means, where that is allowed.
  * @returns milliseconds.
  * @throws {UsageError}
  */
-export function readTime(name: string, text: string): number {
-  if (text === 'never') return Number.POSITIVE_INFINITY;
+export function readTime(name: string, text: string, never?: number): number {
+  if (text === 'never' && never !== undefined) return never;
   const [, number, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
   if (number !== undefined) return Number(number) * (UNITS[unit] as number);
-  throw new UsageError(`--${name} is ${JSON.stringify(text)}, allowed: a time such as 30, 30s, 500ms, 5m`);
+  const more = never === undefined ? '' : ', or never';
+  throw new UsageError(
+    `${name} is ${JSON.stringify(text)}, allowed: a time such as 30, 30s, 500ms, 5m, 2h${more}`,
+  );
 }
 
 /** Reads a whole number. @throws {UsageError} */
 export function readWhole(name: string, text: string): number {
   if (/^\d+$/.test(text)) return Number(text);
   throw new UsageError(`${name} is ${JSON.stringify(text)}, allowed: a whole number`);
+}
+
+/** Reads a part of one: `0.1`. @throws {UsageError} */
+export function readShare(name: string, text: string): number {
+  if (/^(?:0?\.\d+|[01])$/.test(text)) return Number(text);
+  throw new UsageError(`${name} is ${JSON.stringify(text)}, allowed: 0 to 1`);
 }

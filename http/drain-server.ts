@@ -1,9 +1,9 @@
 import type { Server as NetServer } from 'node:net';
-import { ShutdownError } from '../src/index.js';
+import { type ShutdownBus, ShutdownError } from '../src/index.js';
 import { type AnyServer, isServer } from './any-server.js';
 import type { DrainCounts } from './counts.js';
 import { Drain } from './drain.js';
-import { type DrainOptions, resolveOptions } from './options.js';
+import { type DrainOptions, type DrainSettings, resolveOptions } from './options.js';
 import { subscribeSteps } from './steps.js';
 import type { OpenRequest } from './tracked-request.js';
 
@@ -51,8 +51,13 @@ interface Claim {
  */
 export function drainServer(server: AnyServer, options: DrainOptions = {}): DrainedServer {
   checkServer(server);
-  drained.get(server)?.yield?.();
-  return attach(server, options);
+  const settings = resolveOptions(options);
+  const adopted = drained.get(server);
+  if (adopted !== undefined) {
+    checkTime(settings.bus);
+    adopted.yield?.();
+  }
+  return attach(server, settings);
 }
 
 /**
@@ -60,11 +65,10 @@ export function drainServer(server: AnyServer, options: DrainOptions = {}): Drai
  * @returns `undefined` when it has said so already.
  */
 export function adoptServer(server: AnyServer, options: DrainOptions): DrainedServer | undefined {
-  return drained.has(server) ? undefined : attach(server, options, true);
+  return drained.has(server) ? undefined : attach(server, resolveOptions(options), true);
 }
 
-function attach(server: AnyServer, options: DrainOptions, yields = false): DrainedServer {
-  const settings = resolveOptions(options);
+function attach(server: AnyServer, settings: DrainSettings, yields = false): DrainedServer {
   const drain = new Drain(server, settings);
   let unsubscribe: () => void;
   try {
@@ -107,6 +111,11 @@ function attach(server: AnyServer, options: DrainOptions, yields = false): Drain
     dispose,
     [Symbol.dispose]: dispose,
   };
+}
+
+/** Whoever comes too late takes nobody's place: a drain under way would be the end of it. @throws {ShutdownError} as `attach` would. */
+function checkTime(bus: ShutdownBus): void {
+  bus.subscribeShutdown(() => {}, { name: 'drain', phase: 'intake' })();
 }
 
 function checkServer(server: unknown): asserts server is AnyServer {

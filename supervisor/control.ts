@@ -1,5 +1,5 @@
-import { chmodSync, rmSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { chmodSync, lstatSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { messageOf } from '../src/errors.js';
@@ -45,6 +45,17 @@ export function pidOfControl(file: string): number | undefined {
   return pid === undefined ? undefined : Number(pid);
 }
 
+/** Whether somebody listens at that path. */
+export function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => {
+      resolve(true);
+      socket.destroy();
+    });
+    socket.on('error', () => resolve(false));
+  });
+}
+
 /**
  * A unix socket through which a supervisor is asked and commanded, by its own user only. One that cannot be opened is no reason not to
  * serve: a warning says so.
@@ -52,46 +63,69 @@ export function pidOfControl(file: string): number | undefined {
  */
 export function openControl(path: string, controlled: Controlled, log: Logger): () => void {
   const server = createServer((socket) => converse(socket, controlled));
-  server.on('error', (error) =>
+  let isClosed = false;
+  let isSecond = false;
+  const fail = (error: unknown) =>
     log.warn(
-      `the control socket ${path} cannot be opened: ${messageOf(error)}; shutdown-bus ctl has no effect`,
-    ),
-  );
-  server.on('listening', () => log.info(`control socket: ${path}`));
+      `the control socket ${path} cannot be used: ${messageOf(error)}; shutdown-bus ctl has no effect`,
+    );
+  const recover = async (error: NodeJS.ErrnoException) => {
+    if (isSecond || error.code !== 'EADDRINUSE' || !(await isLeftBehind(path))) throw error;
+    if (isClosed) return;
+    isSecond = true;
+    rmSync(path, { force: true });
+    listenPrivately(server, path);
+  };
+  server.on('error', (error) => void recover(error).catch(fail));
+  server.on('listening', () => {
+    try {
+      // Some systems take no notice of the mask.
+      chmodSync(path, 0o600);
+      log.info(`control socket: ${path}`);
+    } catch (error) {
+      fail(error);
+    }
+  });
   listenPrivately(server, path);
   server.unref();
   return () => {
+    isClosed = true;
+    // Takes the file with it.
     server.close();
-    rmSync(path, { force: true });
   };
 }
 
 function listenPrivately(server: Server, path: string): void {
-  // What a process of that number has left.
-  if (pidOfControl(path) === process.pid) rmSync(path, { force: true });
   const mask = process.umask(0o177);
   try {
     server.listen(path);
   } finally {
     process.umask(mask);
   }
-  // Some systems take no notice of the mask.
-  server.once('listening', () => chmodSync(path, 0o600));
+}
+
+/** A socket of somebody who was killed. Nothing else that may have that name. */
+async function isLeftBehind(path: string): Promise<boolean> {
+  const isSocket = lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+  return isSocket && !(await isAnswered(path));
 }
 
 function converse(socket: Socket, controlled: Controlled): void {
-  // A client that has gone hears nothing; that is its business.
+  // A client that has gone hears nothing; that is its business. The reader of its lines tells of it as well.
   socket.on('error', () => {});
-  createInterface({ input: socket }).on('line', (line) => {
-    void answer(line, controlled).then((text) => {
-      if (socket.writable) socket.write(`${JSON.stringify(text)}\n`);
+  createInterface({ input: socket })
+    .on('error', () => {})
+    .on('line', (line) => {
+      void answer(line, controlled).then((text) => {
+        if (socket.writable) socket.write(`${JSON.stringify(text)}\n`);
+      });
     });
-  });
 }
 
 async function answer(line: string, controlled: Controlled): Promise<ControlAnswer> {
   try {
-    return await carryOut(JSON.parse(line) as ControlRequest, controlled);
+    const request = JSON.parse(line) as ControlRequest | null;
+    return await carryOut(request ?? ({} as ControlRequest), controlled);
   } catch (error) {
     return { ok: false, error: messageOf(error) };
   }

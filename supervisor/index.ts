@@ -24,6 +24,11 @@ export function supervise(options: SuperviseOptions): Supervisor {
       'INVALID_OPTION',
       'supervise was called in a worker: the program that workers run (exec) must not be the one that supervises them',
     );
+  if (Object.keys(cluster.workers ?? {}).length > 0)
+    throw new ShutdownError(
+      'INVALID_OPTION',
+      'supervise was called while this process has workers already, and node:cluster knows one program for all of them; call it once, and fork no workers yourself',
+    );
   const settings = resolveOptions(options);
   checkProgram(settings.exec);
   return new Supervisor(settings);

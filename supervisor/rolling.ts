@@ -53,7 +53,7 @@ export class Rolling {
   /** Replaces one; not if its successor does not become ready. */
   async replace(worker: WorkerProcess): Promise<void> {
     const turn = this.#turn.then(async () => {
-      if (await this.#succeed(worker)) void this.#parts.crew.end(worker, ORDINARY_END);
+      if (await this.#succeed(worker)) void this.#end(worker);
     });
     this.#turn = turn;
     await turn;
@@ -82,10 +82,16 @@ export class Rolling {
         const outcome = this.#parts.isRunning() ? 'given-up' : 'stopped';
         return reportOf(outcome, ends.length, startedAt);
       }
-      ends.push(crew.end(worker, ORDINARY_END));
+      ends.push(this.#end(worker));
     }
     await Promise.all(ends);
     return reportOf(this.#parts.isRunning() ? 'restarted' : 'stopped', ends.length, startedAt);
+  }
+
+  /** @returns when it is gone; one that is on its way out was asked already. */
+  #end(worker: WorkerProcess): Promise<void> {
+    const { crew } = this.#parts;
+    return crew.serving.includes(worker) ? crew.end(worker, ORDINARY_END) : worker.ended;
   }
 
   /** @returns whether a successor is there; there is nothing to do for one that is on its way out anyhow. */
@@ -97,6 +103,8 @@ export class Rolling {
     try {
       const successor = crew.start();
       if (await successor.started) return isRunning();
+      // The youngest went when there were to be fewer; this one is still to be replaced.
+      if (successor.isAsked) return await this.#succeed(worker);
       what = `worker ${labelOf(successor)} did not become ready`;
     } catch (error) {
       what = `no worker can be started: ${messageOf(error)}`;

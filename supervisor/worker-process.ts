@@ -43,6 +43,7 @@ export class WorkerProcess {
   #hasStarted: (isReady: boolean) => void = () => {};
   #state: WorkerState = 'starting';
   #requests = 0;
+  #hasSpoken = false;
   #isWorn = false;
   #isAsked = false;
   #timer: NodeJS.Timeout | undefined;
@@ -100,7 +101,8 @@ export class WorkerProcess {
   /** Asks it to end in a certain way. */
   order(order: Omit<EndOrder, 'type'>): void {
     this.#leave();
-    if (!this.#worker.isConnected()) {
+    // Before its first sign of life nobody in it listens: a message would be lost, and it would serve until it is killed.
+    if (!this.#hasSpoken || !this.#worker.isConnected()) {
       this.signal(order.signal);
       return;
     }
@@ -160,6 +162,7 @@ export class WorkerProcess {
     if (message === 'ready') this.#becomeReady();
     const beat = read('beat', message);
     if (beat === undefined) return;
+    this.#hasSpoken = true;
     this.#silence.heard();
     this.#requests = beat.requests;
     if (this.#settings.ready === 'started' && beat.isLoaded) this.#becomeReady();

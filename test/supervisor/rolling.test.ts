@@ -11,6 +11,7 @@ class FakeWorker {
   readonly started: Promise<boolean>;
   readonly ended: Promise<void>;
   state: WorkerState = 'starting';
+  isAsked = false;
   #hasStarted!: (isReady: boolean) => void;
   #hasEnded!: () => void;
 
@@ -64,6 +65,7 @@ class FakeCrew {
   }
 
   end(worker: FakeWorker): Promise<void> {
+    worker.isAsked = true;
     if (worker.state !== 'ended') worker.state = 'stopping';
     this.story.push(`end ${worker.id}, ${this.ready} ready`);
     return worker.ended;
@@ -275,6 +277,34 @@ describe('a rolling reload', () => {
     crew.worker(2).becomeReady();
     expect(await reloaded).toMatchObject({ outcome: 'restarted', workers: 1 });
     expect(crew.serving.map(({ id }) => id)).toEqual([2]);
+  });
+
+  it('goes on when there are to be fewer meanwhile, and its new worker was the one that went', async () => {
+    const { crew, rolling, lines } = scene(3);
+    const reloaded = rolling.reload();
+    await settle();
+    // Two from now on: the youngest go.
+    for (const id of [3, 4]) void crew.end(crew.worker(id));
+    crew.story.length = 0;
+    await letRun(crew);
+    expect(await reloaded).toMatchObject({ outcome: 'restarted', workers: 3 });
+    expect(crew.story).toEqual(['start 5', 'end 1, 2 ready', 'start 6', 'end 2, 2 ready']);
+    expect(crew.serving.map(({ id }) => id)).toEqual([5, 6]);
+    expect(lines.filter((line) => line.includes('stays'))).toEqual([]);
+  });
+
+  it('waits for an old worker that is on its way out already, without asking it again', async () => {
+    const { crew, rolling } = scene(2);
+    const reloaded = rolling.reload();
+    await settle();
+    void crew.end(crew.worker(2));
+    crew.worker(3).becomeReady();
+    await settle();
+    crew.worker(1).die();
+    expect(await isSettled(reloaded)).toBe(false);
+    crew.worker(2).die();
+    expect(await reloaded).toMatchObject({ outcome: 'restarted' });
+    expect(crew.story.filter((line) => line.startsWith('end 2'))).toHaveLength(1);
   });
 
   it('a stop ends it: nobody is asked to end, nobody started', async () => {
