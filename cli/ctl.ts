@@ -66,6 +66,7 @@ function requestFrom([command, ...rest]: readonly string[], unhurried: boolean):
     case 'status':
     case 'reload':
       refuseMore(0);
+      if (unhurried) throw new UsageError(`--unhurried is for stop, not for ${command}`);
       return { command };
     case 'stop':
       refuseMore(0);

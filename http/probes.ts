@@ -3,6 +3,7 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { defaultBus, type ShutdownBus, ShutdownError } from '../src/index.js';
 import { isHttp2Response } from './exchange.js';
 import { checkBus } from './options.js';
+import { isSucceeded } from './succession.js';
 
 /** Answers one request; a handler of node:http, node:http2, Express or anything that has Node's own request and response. */
 export type ProbeListener = (
@@ -51,7 +52,8 @@ export function probeOf(
 }
 
 /**
- * Answers a probe: liveness always with 200, readiness with 503 once nothing new should come. A service whose job store
+ * Answers a probe: liveness always with 200, readiness with 503 once nothing new should come to this service; not while others serve in this
+ * process's place. A service whose job store
  * fails goes on, and its readiness says so.
  */
 export function answerProbe(
@@ -59,7 +61,7 @@ export function answerProbe(
   probe: Probe,
   { ready, degraded }: Pick<ShutdownBus, 'ready' | 'degraded'>,
 ): void {
-  const good = ready || probe === 'liveness';
+  const good = ready || probe === 'liveness' || isSucceeded();
   const body = good ? (degraded ? DEGRADED : 'ok\n') : 'shutting down\n';
   if (!ready && !isHttp2Response(response)) response.setHeader('Connection', 'close');
   response.writeHead(good ? 200 : 503, {

@@ -7,6 +7,7 @@ import { acceptQueueLength } from './accept-queue.js';
 import { emptyBacklog, isLeftToOthers, turn } from './backlog.js';
 import type { Drain } from './drain.js';
 import { settleClients } from './settle.js';
+import { isSucceeded } from './succession.js';
 
 /** The place of the last step: just after the reports of open jobs, at 100. */
 const ANSWER_PRIORITY = 90;
@@ -76,7 +77,7 @@ export function subscribeSteps(drain: Drain): () => void {
 async function stopIntake(drain: Drain, { reason, signal }: ShutdownContext): Promise<void> {
   const { bus, readinessDelayMs } = drain.settings;
   if (isQuick(reason)) drain.closeListener();
-  else await sleep(bus.config.clock, readinessDelayMs, signal);
+  else if (!isSucceeded()) await sleep(bus.config.clock, readinessDelayMs, signal);
 }
 
 async function drainClients(drain: Drain, { signal, remainingMs }: ShutdownContext): Promise<void> {
@@ -95,7 +96,7 @@ async function closeWhenQuiet(drain: Drain, signal: AbortSignal, mostMs: number)
   const waiting = () => acceptQueueLength(server);
   tally.backlogAtStart = waiting();
   if (!settings.drainBacklog) tally.endedBy = 'off';
-  else if (isLeftToOthers()) tally.endedBy = 'others';
+  else if (isLeftToOthers() || isSucceeded()) tally.endedBy = 'others';
   else {
     await parked.untilCalm(clock, signal, () => clients.lastActivity);
     tally.endedBy = await emptyBacklog({

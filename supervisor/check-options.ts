@@ -6,7 +6,8 @@ import { misspelt, type OptionNames, show } from '../src/errors.js';
 import { ShutdownError } from '../src/index.js';
 import type { SuperviseOptions, SuperviseSettings } from './options.js';
 
-const MOST_WORKERS = 1024;
+/** So many there may be. */
+export const MOST_WORKERS = 1024;
 const LEAST_TIMEOUT_MS = 100;
 const LEAST_AGE_MS = 1000;
 /** They end the service, scale it, or are Node's own. */

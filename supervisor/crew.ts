@@ -1,4 +1,5 @@
 import { sleep, systemClock } from '../src/clock.js';
+import { messageOf } from '../src/errors.js';
 import type { Logger } from '../src/index.js';
 import { BackOff } from './back-off.js';
 import type { BlockedReport } from './blocked-stack-memory.js';
@@ -127,14 +128,20 @@ export class Crew {
   }
 
   #fill(): void {
-    while (!this.#isClosed && this.serving.length < this.#wanted) this.start();
+    while (!this.#isClosed && this.serving.length < this.#wanted) {
+      try {
+        this.start();
+      } catch (error) {
+        // Too many processes, or open files: that may pass.
+        this.#parts.log.error(`a worker cannot be started: ${messageOf(error)}`);
+        void this.#fillAfter(this.#backOff.next(0));
+        return;
+      }
+    }
   }
 
   #silent(worker: WorkerProcess, silentMs: number, signal: NodeJS.Signals): void {
-    const what =
-      signal === 'SIGKILL' && silentMs === Math.round(worker.ageMs)
-        ? 'is not ready'
-        : 'gives no sign of life';
+    const what = worker.state === 'starting' ? 'is not ready' : 'gives no sign of life';
     this.#parts.log.warn(`worker ${labelOf(worker)} ${what} for ${silentMs} ms: ${signal}`);
     this.#parts.listener.silent(worker.view, silentMs, signal);
     // Its successor need not wait for its end.
@@ -146,7 +153,7 @@ export class Crew {
     this.#workers.delete(worker.id);
     const unexpected = !worker.isAsked;
     // What became of one that was replaced earlier is history.
-    if (this.#isClosed) this.#exitCode = Math.max(this.#exitCode, code ?? (signal === 'SIGKILL' ? 1 : 0));
+    if (this.#isClosed) this.#exitCode = Math.max(this.#exitCode, code ?? (isOrderly(signal) ? 0 : 1));
     const how = signal ?? `exit code ${code}`;
     log[unexpected ? 'warn' : 'info'](
       `worker ${labelOf(worker)} ended${unexpected ? ', unasked' : ''}: ${how}`,
@@ -169,13 +176,22 @@ export class Crew {
     const pauseMs = this.#backOff.next(worker.ageMs);
     if (pauseMs > 0)
       this.#parts.log.warn(`the next worker starts in ${Math.round(pauseMs)} ms: the last ones died young`);
-    await sleep(systemClock, pauseMs);
+    await this.#fillAfter(pauseMs);
+  }
+
+  async #fillAfter(ms: number): Promise<void> {
+    await sleep(systemClock, ms);
     this.#fill();
   }
 }
 
-/** As if SIGTERM had come, while others go on accepting. */
-export const ORDINARY_END: Omit<EndOrder, 'type'> = { signal: 'SIGTERM', drainBacklog: false };
+/** As if SIGTERM had come, while others serve. */
+export const ORDINARY_END: Omit<EndOrder, 'type'> = { signal: 'SIGTERM', isSucceeded: true };
+
+/** A program without a handler of its own ends by what it was sent. */
+function isOrderly(signal: NodeJS.Signals | null): boolean {
+  return signal === 'SIGTERM' || signal === 'SIGQUIT' || signal === 'SIGINT';
+}
 
 export function labelOf({ id, pid }: WorkerProcess): string {
   return `${id} (pid ${pid})`;

@@ -13,8 +13,8 @@ export interface Beat {
 export interface EndOrder {
   readonly type: 'end';
   readonly signal: NodeJS.Signals;
-  /** Whether what waits in the shared backlog is its business too: others are there for it otherwise. */
-  readonly drainBacklog: boolean;
+  /** Others serve in its place: the shared backlog is theirs, and the service stays ready. */
+  readonly isSucceeded: boolean;
   /** Within so many milliseconds. @default its own budget */
   readonly budgetMs?: number;
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { resolveBudgetMs } from '../src/config.js';
-import { isShutdownError } from '../src/errors.js';
+import { DEFAULTS, resolveBudgetMs } from '../src/config.js';
+import { isShutdownError, messageOf } from '../src/errors.js';
 import { createShutdownBus, type JobStore, type ShutdownBus } from '../src/index.js';
 import { loggerOf } from '../src/logger.js';
 import { loadStore } from '../src/store-loader.js';
@@ -53,6 +53,7 @@ export function createPrimaryBus(settings: SuperviseSettings, workersCode: () =>
   const workerEnv = {
     ...Object.fromEntries(unset),
     SHUTDOWN_BUDGET_MS: String(shares.workerBudgetMs),
+    ...fitInto(shares.workerBudgetMs, process.env),
     ...settings.env,
   };
   return { bus, workerEnv, endMs: shares.workerBudgetMs + LATE_MS };
@@ -68,16 +69,27 @@ interface PlaceForJobs {
 /** Where workers keep their jobs when nobody says where: what one of them leaves, its primary finds. */
 function placeForJobs(exec: string, env: NodeJS.ProcessEnv): PlaceForJobs | undefined {
   if (env.SHUTDOWN_STORE !== undefined && env.SHUTDOWN_STORE !== '') return undefined;
-  const path = join(stateFolder(env), nameOf(exec), 'jobs');
+  const load = (path: string) => loadStore({ kind: 'lmdb', options: { path } });
   try {
-    return { path, store: loadStore({ kind: 'lmdb', options: { path } }) };
+    // Without the package nobody needs a folder.
+    load('anywhere');
+    const path = join(stateFolder(env), nameOf(exec), 'jobs');
+    return { path, store: load(path) };
   } catch (error) {
-    if (!isShutdownError(error, 'PACKAGE_MISSING')) throw error;
-    return {
-      missing:
-        'the jobs of a worker that is killed go with it: nothing keeps them; install lmdb, or set SHUTDOWN_STORE (=memory, to say that none is wanted)',
-    };
+    const why = isShutdownError(error, 'PACKAGE_MISSING') ? 'lmdb is not installed' : messageOf(error);
+    const cure = 'install it, or set SHUTDOWN_STORE (=memory, to say that none is wanted)';
+    return { missing: `the jobs of a worker that is killed go with it: ${why}; ${cure}` };
   }
+}
+
+/** What was set for the whole budget may be more than a worker has of it. */
+function fitInto(budgetMs: number, env: NodeJS.ProcessEnv): Record<string, string> {
+  const reserveMs = Math.min(Number(env.SHUTDOWN_RESERVE_MS ?? budgetMs * DEFAULTS.reserveShare), budgetMs);
+  const { releaseReserveShare, interruptGraceShare } = DEFAULTS;
+  const freeMs = Math.max(0, budgetMs * (1 - releaseReserveShare - interruptGraceShare) - reserveMs);
+  const most = { SHUTDOWN_RESERVE_MS: budgetMs, SHUTDOWN_READINESS_DELAY_MS: Math.floor(freeMs) };
+  const tooMuch = Object.entries(most).filter(([name, ms]) => Number(env[name] ?? 0) > ms);
+  return Object.fromEntries(tooMuch.map(([name, ms]) => [name, String(ms)]));
 }
 
 function leave(code: number, exit: true | ((code: number) => void)): void {

@@ -11,7 +11,7 @@ import {
 import { loggerOf, logPrefix } from '../src/logger.js';
 import { ObservedEmitter } from '../src/observers.js';
 import { isQuick } from '../src/reason.js';
-import { checkWorkers } from './check-options.js';
+import { checkWorkers, MOST_WORKERS } from './check-options.js';
 import { controlPath, openControl } from './control.js';
 import { Crew, type CrewListener } from './crew.js';
 import type { ReloadReport, SupervisorEvents, SupervisorState } from './events.js';
@@ -39,7 +39,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
   readonly #log: Logger;
   readonly #crew: Crew;
   readonly #rolling: Rolling;
-  readonly #listeners = new SharedListeners();
+  readonly #listeners: SharedListeners;
   readonly #undo: (() => void)[] = [];
   /** Milliseconds that a worker has from the signal to SIGKILL. */
   readonly #endMs: number;
@@ -52,6 +52,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
     const { bus, workerEnv, endMs } = createPrimaryBus(settings, () => this.#crew.exitCode);
     this.bus = bus;
     this.#endMs = endMs;
+    this.#listeners = new SharedListeners();
     this.#log = loggerOf(bus);
     const listener = this.#crewListener();
     const prefix = logPrefix(bus.config.service, bus.instanceId);
@@ -173,7 +174,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
   }
 
   #unhurriedEnd(budgetMs: number) {
-    return { signal: 'SIGTERM', drainBacklog: this.#settings.drainOnTerm, budgetMs } as const;
+    return { signal: 'SIGTERM', isSucceeded: false, budgetMs } as const;
   }
 
   #reloaded(report: ReloadReport): void {
@@ -214,12 +215,14 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
   async #replaceWorn(worker: WorkerProcess, why: string): Promise<void> {
     this.#log.info(`worker ${worker.id} (pid ${worker.pid}) is to be replaced: ${why}`);
     await this.#rolling.replace(worker);
+    worker.wearOn();
   }
 
   #signalled() {
     return {
       reload: () => void this.reload(),
-      scaleBy: (workers: number) => this.scale(Math.max(1, this.#crew.wanted + workers)),
+      scaleBy: (workers: number) =>
+        this.scale(Math.min(MOST_WORKERS, Math.max(1, this.#crew.wanted + workers))),
       stopUnhurried: (signal: NodeJS.Signals) =>
         void this.bus.requestShutdownWithin(this.#failSafeMs, { kind: 'signal', signal }),
     };

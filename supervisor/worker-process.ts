@@ -24,6 +24,8 @@ const BEATS = { count: 25, leastMs: 20, mostMs: 250 } as const;
 /** After so long it is said what blocks an event loop; earlier where its time is shorter. */
 const MOST_BLOCKED_MS = 5000;
 
+const WORN_AGAIN_MS = 30_000;
+
 /** One worker, as its primary sees it. */
 export class WorkerProcess {
   readonly id: number;
@@ -109,6 +111,14 @@ export class WorkerProcess {
     this.#worker.send(write({ type: 'end', ...order }), undefined, (error) => {
       if (error) this.signal(order.signal);
     });
+  }
+
+  /** Its replacement did not come to be: it is told again that it is worn, later. */
+  wearOn(): void {
+    if (this.#isAsked) return;
+    setTimeout(() => {
+      this.#isWorn = false;
+    }, WORN_AGAIN_MS).unref();
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -12,6 +12,8 @@ import type { WorkerOrders } from '../messages.js';
 export class Adoption {
   readonly #orders: WorkerOrders;
   readonly #servers = new Map<AnyServer, DrainedServer>();
+  /** Of those, too, that do not listen now. */
+  #drains = new WeakMap<AnyServer, DrainedServer>();
   #bus: ShutdownBus | undefined;
 
   constructor(orders: WorkerOrders) {
@@ -33,13 +35,18 @@ export class Adoption {
   #adopt(server: unknown): void {
     if (!isServer(server) || this.bus.state !== 'running') return;
     const { readinessPath, livenessPath } = this.#orders;
-    const drained = adoptServer(server, {
-      bus: this.bus,
-      ...(readinessPath !== undefined && { readinessPath }),
-      ...(livenessPath !== undefined && { livenessPath }),
-    });
+    const known = this.#drains.get(server);
+    const drained =
+      known ??
+      adoptServer(server, {
+        bus: this.bus,
+        ...(readinessPath !== undefined && { readinessPath }),
+        ...(livenessPath !== undefined && { livenessPath }),
+      });
     if (drained === undefined) return;
+    this.#drains.set(server, drained);
     this.#servers.set(server, drained);
+    // It may listen again.
     server.once('close', () => this.#servers.delete(server));
   }
 
@@ -48,6 +55,7 @@ export class Adoption {
     const servers = [...this.#servers.keys()];
     for (const drained of this.#servers.values()) drained.dispose();
     this.#servers.clear();
+    this.#drains = new WeakMap();
     for (const server of servers) this.#adopt(server);
   }
 }

@@ -1,6 +1,7 @@
 import cluster from 'node:cluster';
 import { subscribe } from 'node:diagnostics_channel';
 import { leaveBacklogToOthers } from '../../http/backlog.js';
+import { succeed } from '../../http/succession.js';
 import { watchLoop } from '../blocked-stack.js';
 import { ORDERS_VARIABLE, REPORTS_FD, read, type WorkerOrders, write } from '../messages.js';
 import { Adoption } from './adoption.js';
@@ -52,8 +53,8 @@ function obey(adoption: Adoption): void {
   process.on('message', (message) => {
     const order = read('end', message);
     if (order === undefined) return;
-    const { signal, drainBacklog, budgetMs } = order;
-    if (!drainBacklog) leaveBacklogToOthers();
+    const { signal, isSucceeded, budgetMs } = order;
+    if (isSucceeded) succeed();
     if (budgetMs !== undefined)
       void adoption.bus.requestShutdownWithin(budgetMs, { kind: 'signal', signal }, true);
     // Whoever else listens for it in this process gets it as well.

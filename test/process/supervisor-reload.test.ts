@@ -51,6 +51,21 @@ describe('a rolling reload', () => {
     expect(await service.ask()).toMatch(/^served/);
   });
 
+  it('nobody waits until a balancer knows: the service is ready all the time', async () => {
+    const service = await startSupervised({}, { SHUTDOWN_READINESS_DELAY_MS: '4000' });
+    const { durationMs } = (await service.call('reload')) as { durationMs: number };
+    expect(durationMs).toBeLessThan(4000);
+    service.primary.kill('SIGTERM');
+    // A stop does.
+    expect((await service.primary.ended).afterKillMs).toBeGreaterThan(3000);
+  });
+
+  it('what is reserved of the whole budget is made to fit into that of a worker', async () => {
+    const env = { SHUTDOWN_RESERVE_MS: '2900', SHUTDOWN_READINESS_DELAY_MS: '100' };
+    const service = await startSupervised({ budgetMs: 3000 }, env);
+    expect(await service.ask()).toMatch(/^served/);
+  });
+
   it('a second one that is asked for meanwhile follows the first: the code may be newer', async () => {
     const service = await startSupervised();
     const both = await Promise.all([service.call('reload'), service.call('reload')]);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { read, write } from '../../supervisor/messages.js';
 
 const beat = { type: 'beat', requests: 3, isLoaded: true } as const;
-const end = { type: 'end', signal: 'SIGTERM', drainBacklog: false, budgetMs: 500 } as const;
+const end = { type: 'end', signal: 'SIGTERM', isSucceeded: true, budgetMs: 500 } as const;
 
 /** As it comes out of the channel between two processes. */
 const sent = (message: unknown) => JSON.parse(JSON.stringify(message));
