@@ -26,11 +26,15 @@ const common = {
 export default defineConfig([
   {
     ...common,
-    // The watchdog's thread starts the voice by its file.
-    input: Object.fromEntries([...entries, 'src/watchdog-voice'].map((name) => [name, `${name}.ts`])),
+    // The watchdog's thread starts the voice by its file, a supervisor its workers with theirs.
+    input: Object.fromEntries(
+      [...entries, 'src/watchdog-voice', 'supervisor/worker', 'cli/main'].map((name) => [name, `${name}.ts`]),
+    ),
     output: {
       dir: 'dist',
       format: 'esm',
+      // They are in the types, where editors look; here every service would read them at its start.
+      comments: { jsdoc: false },
       entryFileNames: '[name].js',
       // Beside the thread's file, which the watchdog finds by its own place.
       chunkFileNames: ({ name }) => `src/${name === 'src' ? 'core' : name}.js`,

@@ -4,7 +4,18 @@ export default defineConfig({
   test: {
     // For .ci/run, which prints the totals once more.
     reporters: process.env.CI ? ['default', ['json', { outputFile: '.cache/vitest.json' }]] : ['default'],
-    coverage: { include: ['src/**', 'notifiers/**', 'stores/**', 'http/**', 'children/**', 'queues/**'] },
+    coverage: {
+      include: [
+        'src/**',
+        'notifiers/**',
+        'stores/**',
+        'http/**',
+        'children/**',
+        'supervisor/**',
+        'cli/**',
+        'queues/**',
+      ],
+    },
     env: { METADATA_SERVER_DETECTION: 'none' },
     // What is waited for comes at once, but for a machine that is busy with something else.
     expect: { poll: { timeout: 15_000 } },

@@ -52,10 +52,15 @@ function subscribe(
     const killNow = () => child.kill();
     signal.addEventListener('abort', killNow, { once: true });
     await child.end({
-      timeoutMs: Math.max(0, Math.min(timeoutMs, remainingMs() - KILL_MS)),
+      timeoutMs: Math.max(0, Math.min(ownMs(), remainingMs() - KILL_MS)),
       signalled: signalled ?? isShared(),
     });
     signal.removeEventListener('abort', killNow);
+
+    /** Where requests are waited for without a limit, children are too. */
+    function ownMs(): number {
+      return bus.isUnhurried ? Number.POSITIVE_INFINITY : timeoutMs;
+    }
 
     function isShared(): boolean {
       const { config } = bus;

@@ -2,9 +2,9 @@ import type { Clock } from '../src/clock.js';
 
 /**
  * How the draining of the backlog ended: nobody waits any more · the limit against floods · the drain phase's time was
- * up · it was turned off.
+ * up · it was turned off · others accept from the same one.
  */
-export type BacklogEnding = 'quiet' | 'cap' | 'deadline' | 'off';
+export type BacklogEnding = 'quiet' | 'cap' | 'deadline' | 'off' | 'others';
 
 /** What {@link emptyBacklog} looks at. */
 export interface BacklogPlan {
@@ -52,4 +52,18 @@ export async function emptyBacklog(plan: BacklogPlan): Promise<BacklogEnding> {
 /** One turn of the event loop: whatever the kernel had ready was read before it resolves. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+// For all copies of this package in the process.
+const OTHERS = Symbol.for('shutdown-bus.backlog-of-others');
+const shared = globalThis as { [OTHERS]?: boolean };
+
+/** Other processes go on accepting from the backlogs of this one's servers: under load it would never see them empty. */
+export function leaveBacklogToOthers(): void {
+  shared[OTHERS] = true;
+}
+
+/** Whether that was said. */
+export function isLeftToOthers(): boolean {
+  return shared[OTHERS] === true;
 }

@@ -19,7 +19,17 @@ export interface DrainedServer extends Disposable {
   dispose(): void;
 }
 
-const drained = new WeakSet<AnyServer>();
+// For all copies of this package in the process.
+const DRAINED = Symbol.for('shutdown-bus.drained-servers');
+const shared = globalThis as { [DRAINED]?: WeakMap<AnyServer, Claim> };
+shared[DRAINED] ??= new WeakMap();
+const drained = shared[DRAINED];
+
+/** Who drains a server. */
+interface Claim {
+  /** Makes way for the application's own; `undefined` when this is it. */
+  readonly yield: (() => void) | undefined;
+}
 
 /**
  * Ends a server with its clients instead of against them: nobody who is connected, waiting in the kernel's backlog or
@@ -41,6 +51,19 @@ const drained = new WeakSet<AnyServer>();
  */
 export function drainServer(server: AnyServer, options: DrainOptions = {}): DrainedServer {
   checkServer(server);
+  drained.get(server)?.yield?.();
+  return attach(server, options);
+}
+
+/**
+ * The same for a server of an application that has not said how it is to be drained: when it does, by `drainServer`, that takes its place.
+ * @returns `undefined` when it has said so already.
+ */
+export function adoptServer(server: AnyServer, options: DrainOptions): DrainedServer | undefined {
+  return drained.has(server) ? undefined : attach(server, options, true);
+}
+
+function attach(server: AnyServer, options: DrainOptions, yields = false): DrainedServer {
   const settings = resolveOptions(options);
   const drain = new Drain(server, settings);
   let unsubscribe: () => void;
@@ -61,7 +84,6 @@ export function drainServer(server: AnyServer, options: DrainOptions = {}): Drai
     }
   };
   (server as NetServer).on('listening', renamed);
-  drained.add(server);
   let disposed = false;
   const dispose = () => {
     if (disposed) return;
@@ -71,6 +93,7 @@ export function drainServer(server: AnyServer, options: DrainOptions = {}): Drai
     drain.dispose();
     drained.delete(server);
   };
+  drained.set(server, { yield: yields ? dispose : undefined });
   return {
     get counts() {
       return drain.counts;
@@ -92,7 +115,8 @@ function checkServer(server: unknown): asserts server is AnyServer {
       'INVALID_OPTION',
       'drainServer was given no server; allowed: one of node:http, node:https or node:http2, in Express and Koa what app.listen(port) returns; Fastify has fastifyShutdown, Nest has ShutdownModule',
     );
-  if (drained.has(server))
+  const claim = drained.get(server);
+  if (claim !== undefined && claim.yield === undefined)
     throw new ShutdownError(
       'INVALID_OPTION',
       'this server is drained already; dispose the first one, or attach once',

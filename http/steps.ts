@@ -1,9 +1,10 @@
 import { openShare } from '../src/budget.js';
 import { sleep } from '../src/clock.js';
-import type { ShutdownContext, ShutdownHandler, ShutdownReason, Subscription } from '../src/index.js';
+import type { ShutdownContext, ShutdownHandler, Subscription } from '../src/index.js';
 import { ownCode } from '../src/own-code.js';
+import { isQuick } from '../src/reason.js';
 import { acceptQueueLength } from './accept-queue.js';
-import { emptyBacklog, turn } from './backlog.js';
+import { emptyBacklog, isLeftToOthers, turn } from './backlog.js';
 import type { Drain } from './drain.js';
 import { settleClients } from './settle.js';
 
@@ -93,16 +94,18 @@ async function closeWhenQuiet(drain: Drain, signal: AbortSignal, mostMs: number)
   const { clock } = settings.bus.config;
   const waiting = () => acceptQueueLength(server);
   tally.backlogAtStart = waiting();
-  if (settings.drainBacklog) await parked.untilCalm(clock, signal, () => clients.lastActivity);
-  tally.endedBy = settings.drainBacklog
-    ? await emptyBacklog({
-        clock,
-        signal,
-        mostMs,
-        accepted: () => clients.accepted,
-        waiting,
-      })
-    : 'off';
+  if (!settings.drainBacklog) tally.endedBy = 'off';
+  else if (isLeftToOthers()) tally.endedBy = 'others';
+  else {
+    await parked.untilCalm(clock, signal, () => clients.lastActivity);
+    tally.endedBy = await emptyBacklog({
+      clock,
+      signal,
+      mostMs,
+      accepted: () => clients.accepted,
+      waiting,
+    });
+  }
   // Nothing between the proof and the close: what comes in here would be lost.
   tally.backlogAtEnd = tally.endedBy === 'quiet' && tally.backlogAtStart !== undefined ? 0 : waiting();
   drain.closeListener();
@@ -142,8 +145,4 @@ async function answerRest(drain: Drain, context: ShutdownContext, reserveMs: num
   log.info(
     `http: ${answered} requests answered, ${refused} refused, ${reset} reset, ${left} left by the client`,
   );
-}
-
-function isQuick(reason: ShutdownReason): boolean {
-  return reason.kind === 'signal' && reason.signal === 'SIGQUIT';
 }

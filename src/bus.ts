@@ -57,6 +57,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   #hurried = false;
   #loaded: Machinery | undefined = undefined;
   #disposed = false;
+  /** Another budget than that of `config`, for this one shutdown. */
+  #budgetMs: number | undefined = undefined;
 
   /** @throws {ShutdownError} `INVALID_OPTION` or `INVALID_ENVIRONMENT`: all that is wrong at once. */
   constructor(options: ShutdownBusOptions = {}) {
@@ -111,6 +113,29 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
    */
   requestShutdown(message?: string): Promise<ShutdownReport> {
     return this.#trigger({ kind: 'request', ...(message !== undefined && { message }) });
+  }
+
+  /**
+   * @internal The same within another budget than that of `config`; what it has more is the drain's. Without effect once a shutdown has
+   * begun.
+   */
+  requestShutdownWithin(budgetMs: number, reason: ShutdownReason): Promise<ShutdownReport> {
+    if (this.#report === undefined) this.#budgetMs = budgetMs;
+    return this.#trigger(reason);
+  }
+
+  /** @internal Whether the shutdown under way has more time than usual: nothing is cut off by a limit of its own. */
+  get isUnhurried(): boolean {
+    return this.#budgetMs !== undefined && this.#budgetMs > this.config.budgetMs;
+  }
+
+  /**
+   * @internal Reports what those left that have ended meanwhile, without waiting for the next heartbeat, and goes on doing so during
+   * the shutdown: for a process that survives others.
+   * @returns when what was found has its outcome.
+   */
+  reportOrphansNow(): Promise<void> {
+    return this.#safekeeping?.reportOrphansNow() ?? Promise.resolve();
   }
 
   /** Takes all listeners off the process and lets go of the notifiers. A run under way goes on. Safe to call twice. */
@@ -291,8 +316,9 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   }
 
   #parts(): ShutdownParts {
+    const budgetMs = this.#budgetMs ?? this.config.budgetMs;
     return {
-      config: this.config,
+      config: { ...this.config, budgetMs },
       instanceId: this.instanceId,
       registry: this.#registry,
       reporter: this.#reporter,

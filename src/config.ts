@@ -152,8 +152,7 @@ function resolveShares(
   settings: EnvironmentSettings,
   platform: Platform,
 ): BudgetShares {
-  const planned = platform.graceMs - (settings.preStopMs ?? 0);
-  const budgetMs = options.budgetMs ?? settings.budgetMs ?? budgetOf(planned);
+  const budgetMs = chooseBudget(options, settings, platform);
   const chosen = [
     options.reserveMs ?? settings.reserveMs,
     options.releaseReserveMs,
@@ -172,6 +171,27 @@ function resolveShares(
   const shrink = Math.min(1, left / sum(usual.filter((_, index) => chosen[index] === undefined)));
   const share = (index: number) => chosen[index] ?? Math.floor((usual[index] as number) * shrink);
   return { budgetMs, reserveMs: share(0), releaseReserveMs: share(1), interruptGraceMs: share(2) };
+}
+
+/** The budget that a bus with these options has. @throws {ShutdownError} `INVALID_ENVIRONMENT` */
+export function resolveBudgetMs(
+  options: Pick<ShutdownBusOptions, 'budgetMs' | 'platform'>,
+  env: Environment = process.env,
+): number {
+  const settings = readEnvironment(env, { notifiers: false, store: false });
+  return chooseBudget(
+    options,
+    settings,
+    options.platform === undefined ? detectPlatform(env) : PLATFORMS[options.platform],
+  );
+}
+
+function chooseBudget(
+  { budgetMs }: Pick<ShutdownBusOptions, 'budgetMs'>,
+  settings: EnvironmentSettings,
+  platform: Platform,
+): number {
+  return budgetMs ?? settings.budgetMs ?? budgetOf(platform.graceMs - (settings.preStopMs ?? 0));
 }
 
 function reservesError(

@@ -1,34 +1,9 @@
 import { ShutdownBus, type Subscription } from './bus.js';
 import type { ShutdownBusOptions } from './config.js';
-import { ShutdownError } from './errors.js';
+import { defaultBus } from './default-bus.js';
 import type { JobRegistry } from './jobs/job.js';
 import type { ShutdownHandler, SubscribeOptions } from './phases.js';
 import type { ShutdownReport } from './report.js';
-
-// One bus a process, even when two copies of the package are loaded.
-const DEFAULT_BUS = Symbol.for('shutdown-bus.default');
-const shared = globalThis as { [DEFAULT_BUS]?: ShutdownBus };
-
-/** The process-wide bus. Made at first use, not at import; that is also when its listeners are installed. */
-export function defaultBus(): ShutdownBus {
-  shared[DEFAULT_BUS] ??= new ShutdownBus();
-  return shared[DEFAULT_BUS];
-}
-
-/**
- * Makes the default bus with these options.
- * @throws {ShutdownError} `ALREADY_CONFIGURED` when it is in use: call this before anything else.
- */
-export function configureShutdown(options: ShutdownBusOptions): ShutdownBus {
-  if (shared[DEFAULT_BUS] !== undefined) {
-    throw new ShutdownError(
-      'ALREADY_CONFIGURED',
-      'the default bus is already in use; call configureShutdown once, before subscribeShutdown, requestShutdown or jobs',
-    );
-  }
-  shared[DEFAULT_BUS] = new ShutdownBus(options);
-  return shared[DEFAULT_BUS];
-}
 
 /** An independent bus with its own jobs, handlers and listeners: for libraries and tests. */
 export function createShutdownBus(options?: ShutdownBusOptions): ShutdownBus {
@@ -58,6 +33,7 @@ export const jobs: JobRegistry = {
 export { ShutdownBus, type ShutdownState, type Subscription } from './bus.js';
 export { type Clock, systemClock } from './clock.js';
 export { DEFAULTS, type ShutdownBusOptions, type ShutdownConfig } from './config.js';
+export { configureShutdown, defaultBus } from './default-bus.js';
 export type { DeliveryMode } from './delivery.js';
 export { type Envelope, type EnvelopeData, envelopeJson, type JobOutcome } from './envelope.js';
 export { isShutdownError, ShutdownError, type ShutdownErrorCode } from './errors.js';

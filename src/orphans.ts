@@ -78,6 +78,14 @@ export class OrphanWatch {
     this.#schedule();
   }
 
+  /** Looks now, whatever a look before it has found. Resolves when everything found has its outcome. */
+  async look(): Promise<void> {
+    // One that is under way may be beyond what has become an orphan since.
+    await this.#reporting;
+    this.#look();
+    await this.#reporting;
+  }
+
   /** Takes no more; what is under way is given back. The heart goes on beating. */
   stop(): void {
     this.#stop.abort();

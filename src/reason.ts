@@ -44,3 +44,8 @@ export function describeReason(reason: ShutdownReason): string {
       return `lost: ${reason.detail}`;
   }
 }
+
+/** Whether the drain is left out: SIGQUIT asks for that, and SIGABRT says that SIGKILL follows. */
+export function isQuick(reason: ShutdownReason): boolean {
+  return reason.kind === 'signal' && (reason.signal === 'SIGQUIT' || reason.signal === 'SIGABRT');
+}

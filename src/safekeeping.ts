@@ -28,6 +28,9 @@ export class Safekeeping {
   readonly #records: RecordBook;
   readonly #startedAt: string;
   #watch: OrphanWatch | undefined;
+  #started: Promise<void> = Promise.resolve();
+  /** Others may end while this process does, and nobody else is there for them. */
+  #survives = false;
   #stopping: string | undefined;
   #stopped: string | undefined;
   #closed = false;
@@ -53,13 +56,20 @@ export class Safekeeping {
   /** Opens the store at once, and looks for what others left in it in the background. */
   open(reporter: Reporter): void {
     this.keeper.open();
-    void this.#startWatch(reporter);
+    this.#started = this.#startWatch(reporter);
+  }
+
+  /** Looks for what others left, now and also while this process ends. Resolves when what was found has its outcome. */
+  async reportOrphansNow(): Promise<void> {
+    this.#survives = true;
+    await this.#started;
+    await this.#watch?.look();
   }
 
   /** The shutdown has begun: survivors will know, and nothing of others is taken any more. */
   stop(reason: ShutdownReason): void {
     this.#stopping = reasonName(reason);
-    this.#watch?.stop();
+    if (!this.#survives) this.#watch?.stop();
     void this.keeper.beat();
   }
 
@@ -84,7 +94,7 @@ export class Safekeeping {
       deliver: (envelopes, plan) => reporter.reportOrphans(envelopes, plan),
     });
     this.#watch.start();
-    if (this.#stopping !== undefined) this.#watch.stop();
+    if (this.#stopping !== undefined && !this.#survives) this.#watch.stop();
   }
 
   #describe(): string {

@@ -12,7 +12,7 @@ import type { OpenJobs } from './jobs/registry.js';
 import type { Logger } from './logger.js';
 import { isIdleOwnCode } from './own-code.js';
 import { PHASE_PRIORITY, PHASES, type Phase, phaseOf, type Subscriber } from './phases.js';
-import { describeReason, reasonName, type ShutdownReason } from './reason.js';
+import { describeReason, isQuick, reasonName, type ShutdownReason } from './reason.js';
 import type { PhaseReport, ShutdownReport } from './report.js';
 import { logHandler, logReport, logStopping } from './report-log.js';
 import type { Reporter } from './reporter.js';
@@ -66,7 +66,7 @@ export class ShutdownRun {
       remainingMs: () => this.#budget.remainingMs(),
       lines: (jobs) => parts.reporter.lines(jobs, reasonName(reason)),
     });
-    this.#quick = reason.kind === 'signal' && reason.signal === 'SIGQUIT';
+    this.#quick = isQuick(reason);
     this.#steps = builtInSteps({
       ...parts,
       quick: () => this.#quick,

@@ -31,7 +31,14 @@ const NAMES: OptionNames<ShutdownBusOptions> = {
 
 /** @throws {ShutdownError} `INVALID_OPTION`, listing everything that is wrong. */
 export function checkOptions(options: ShutdownBusOptions): void {
-  const problems = [
+  const problems = problemsOf(options);
+  if (problems.length === 0) return;
+  throw new ShutdownError('INVALID_OPTION', `the options of the bus are not usable: ${problems.join('; ')}`);
+}
+
+/** @returns everything that is wrong with them. */
+export function problemsOf(options: ShutdownBusOptions): string[] {
+  return [
     misspelt(options, NAMES),
     checkText(options.service),
     ...(['budgetMs', 'reserveMs', 'releaseReserveMs', 'interruptGraceMs', 'readinessDelayMs'] as const).map(
@@ -46,8 +53,6 @@ export function checkOptions(options: ShutdownBusOptions): void {
     checkMemory(options.memory),
     checkExit(options.exit),
   ].filter((problem) => problem !== undefined);
-  if (problems.length === 0) return;
-  throw new ShutdownError('INVALID_OPTION', `the options of the bus are not usable: ${problems.join('; ')}`);
 }
 
 type Problem = string | undefined;

@@ -16,6 +16,8 @@ export interface Child {
   readonly process: ChildProcess;
   /** Resolves when a line of stdout or stderr contains that text. */
   line(text: string): Promise<void>;
+  /** Resolves when that holds; looked at with everything it says. */
+  when(holds: () => boolean, what: string): Promise<void>;
   kill(signal: NodeJS.Signals): void;
   /** What it has said so far. */
   texts(): { readonly stdout: string; readonly stderr: string };
@@ -62,15 +64,31 @@ export function start(fixture: string, options: ChildOptions = {}): Child {
       for (const watcher of watchers) watcher();
     });
   }
+  let isClosed = false;
   let killedAt = performance.now();
   const ended = new Promise<Ending>((resolve) => {
     let afterKillMs = 0;
     child.on('exit', () => {
       afterKillMs = performance.now() - killedAt;
-      for (const watcher of watchers) watcher();
     });
-    child.on('close', (code, signal) => resolve({ code, signal, ...texts, afterKillMs }));
+    // Only now nothing more can come from it, nor from those who have its output.
+    child.on('close', (code, signal) => {
+      isClosed = true;
+      for (const watcher of watchers) watcher();
+      resolve({ code, signal, ...texts, afterKillMs });
+    });
   });
+  const when = (holds: () => boolean, what: string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const look = () => {
+        if (holds()) resolve();
+        else if (isClosed) reject(new Error(`ended before ${what}:\n${texts.stdout}\n${texts.stderr}`));
+        else return;
+        watchers.delete(look);
+      };
+      watchers.add(look);
+      look();
+    });
   return {
     process: child,
     ended,
@@ -79,18 +97,9 @@ export function start(fixture: string, options: ChildOptions = {}): Child {
       killedAt = performance.now();
       child.kill(signal);
     },
+    when,
     line: (text) =>
-      new Promise((resolve, reject) => {
-        const look = () => {
-          if (texts.stdout.includes(text) || texts.stderr.includes(text)) resolve();
-          else if (child.exitCode !== null || child.signalCode !== null) {
-            reject(new Error(`ended before it said "${text}":\n${texts.stdout}\n${texts.stderr}`));
-          } else return;
-          watchers.delete(look);
-        };
-        watchers.add(look);
-        look();
-      }),
+      when(() => texts.stdout.includes(text) || texts.stderr.includes(text), `it said "${text}"`),
   };
 }
 
@@ -106,10 +115,11 @@ export async function startAndKill(
   return child.ended;
 }
 
-/** The envelopes among lines of text. */
+/** The envelopes among lines of text; of the last one only the beginning may have come. */
 export function envelopesIn(text: string): { id: string; subject: string; data: Record<string, unknown> }[] {
   return text
     .split('\n')
+    .slice(0, -1)
     .filter((line) => line.startsWith('{"specversion"'))
     .map((line) => JSON.parse(line));
 }

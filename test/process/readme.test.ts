@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -90,11 +90,16 @@ afterEach(() => {
 afterAll(() => rmSync(outer, { recursive: true, force: true }));
 
 /** Runs a program of the page: `streams` says whether its stderr is part of the output. */
-function start(name: string, env: NodeJS.ProcessEnv = {}, streams: 'stdout' | 'both' = 'stdout'): Run {
+function start(
+  name: string,
+  env: NodeJS.ProcessEnv = {},
+  streams: 'stdout' | 'both' = 'stdout',
+  through: readonly string[] = [],
+): Run {
   // One pipe for both streams keeps their lines in the order of a terminal. After exec the shell is gone.
   const redirect = streams === 'both' ? '2>&1' : '2>/dev/null';
-  const command = `exec "$0" --no-warnings --test-reporter=tap "$1" ${redirect}`;
-  const child = spawn('sh', ['-c', command, process.execPath, join(folder, name)], {
+  const command = `exec "$0" --no-warnings --test-reporter=tap "$@" ${redirect}`;
+  const child = spawn('sh', ['-c', command, process.execPath, ...through, join(folder, name)], {
     // Nothing of the shell these tests were started in: it may be a platform's.
     env: { PATH: process.env.PATH, METADATA_SERVER_DETECTION: 'none', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -285,6 +290,36 @@ const scenarios: Readonly<Record<string, (name: string) => Promise<void>>> = {
     // Two processes write the first two lines.
     const lines = (text: string) => text.trim().split('\n').sort();
     expect(lines(await endOf(run, 0))).toEqual(lines(shownOutput(name)));
+  },
+
+  async 'shop.mjs'(name) {
+    const port = await freePort();
+    const command = [join(ROOT, 'dist', 'cli', 'main.js'), 'run', '-w', '2'];
+    const run = start(name, { PORT: port, XDG_RUNTIME_DIR: outer }, 'both', command);
+    await run.line('ready: 2 workers');
+    const status = execFileSync(process.execPath, [join(ROOT, 'dist', 'cli', 'main.js'), 'ctl', 'status'], {
+      env: { XDG_RUNTIME_DIR: outer },
+      encoding: 'utf8',
+    });
+    // The same picture, with other numbers in it.
+    const shape = (text: string) => text.replace(/[\d]+|\(.*?\)|,.*/g, '').replace(/[ ms]+/g, ' ');
+    const shown = /^shop \(pid[\s\S]*?(?=\n```)/m.exec(README)?.[0] as string;
+    expect(shape(status.replace('unknown-service', 'shop').trim())).toBe(shape(shown));
+    const answer = await fetch(`http://127.0.0.1:${port}`).then((response) => response.text());
+    expect(answer).toMatch(/^served by \d+\n$/);
+    run.kill('SIGHUP');
+    await run.line('restarted: 2 workers');
+    run.kill('SIGTERM');
+    await endOf(run, 0);
+  },
+
+  async 'supervisor.mjs'(name) {
+    const run = start(name, { PORT: await freePort(), XDG_RUNTIME_DIR: outer });
+    await run.line('2 workers are ready');
+    run.kill('SIGHUP');
+    await run.line('2 workers were replaced');
+    run.kill('SIGTERM');
+    await endOf(run, 0);
   },
 
   async 'import-job.mjs'(name) {

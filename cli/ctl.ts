@@ -1,0 +1,171 @@
+import { readdirSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type ControlAnswer, type ControlRequest, pidOfControl } from '../supervisor/control.js';
+import type { SupervisorState } from '../supervisor/events.js';
+import { stateFolder } from '../supervisor/state-folder.js';
+import { describeOptions, type OptionTable, readOptions, readWhole, UsageError } from './usage.js';
+
+const OPTIONS: OptionTable = {
+  control: { value: '<path>', text: 'its socket (the only one of this user)' },
+  pid: { value: '<pid>', text: 'its process, when there are several' },
+  unhurried: { text: 'stop without a limit but the fail-safe' },
+  json: { text: 'the answer as JSON' },
+  help: { short: 'h', text: 'this' },
+};
+
+const HELP = `shutdown-bus ctl [options] <command>
+
+  status     what runs
+  reload     replace every worker, one after the other; returns when the last old one is gone
+  scale <n>  so many workers from now on
+  stop       end the workers, then the service; returns when it is over
+
+${describeOptions(OPTIONS)}
+`;
+
+/** `shutdown-bus ctl`. */
+export async function ctl(args: readonly string[]): Promise<void> {
+  const { options, words } = sortOut(args);
+  if (options.values.help || words.length === 0) {
+    process.stdout.write(HELP);
+    if (!options.values.help) process.exitCode = 2;
+    return;
+  }
+  const request = requestFrom(words, options.values.unhurried === true);
+  const answer = await ask(findSocket(options.values), request);
+  if (!answer.ok) throw new Error(answer.error);
+  process.stdout.write(options.values.json ? `${JSON.stringify(answer)}\n` : describe(answer));
+  if (answer.reload?.outcome === 'given-up') process.exitCode = 1;
+}
+
+/** Options may stand before the command and after it. */
+function sortOut(args: readonly string[]) {
+  const before = readOptions(args, OPTIONS);
+  const words: string[] = [];
+  let rest = before.positionals;
+  let values = before.values;
+  while (rest.length > 0) {
+    const [word, ...more] = rest as [string, ...string[]];
+    words.push(word);
+    const next = readOptions(more, OPTIONS);
+    values = { ...values, ...next.values };
+    rest = next.positionals;
+  }
+  return { options: { values }, words };
+}
+
+/** @throws {UsageError} */
+function requestFrom([command, ...rest]: readonly string[], unhurried: boolean): ControlRequest {
+  const most = command === 'scale' ? 1 : 0;
+  if (rest.length > most) throw new UsageError(`${JSON.stringify(rest[most])} is too much after ${command}`);
+  switch (command) {
+    case 'status':
+    case 'reload':
+      return { command };
+    case 'stop':
+      return { command, unhurried };
+    case 'scale':
+      if (rest[0] === undefined) throw new UsageError('scale to how many workers? shutdown-bus ctl scale 4');
+      return { command, workers: readWhole('the number of workers', rest[0]) };
+    default:
+      throw new UsageError(
+        `the command is ${JSON.stringify(command)}, allowed: status, reload, scale <n>, stop`,
+      );
+  }
+}
+
+/** @throws {UsageError} */
+function findSocket({ control, pid }: Readonly<Record<string, unknown>>): string {
+  if (typeof control === 'string') return control;
+  const folder = stateFolder(process.env);
+  const found = readdirSync(folder).filter((file) => {
+    const owner = pidOfControl(file);
+    return owner !== undefined && (pid === undefined ? isRunning(owner) : owner === Number(pid));
+  });
+  const [one, another] = found;
+  if (one === undefined)
+    throw new UsageError(
+      pid === undefined
+        ? `no supervisor of this user is running (no socket in ${folder}); one elsewhere is found by --control <path>`
+        : `no supervisor runs as process ${pid} (no such socket in ${folder})`,
+    );
+  if (another !== undefined)
+    throw new UsageError(`several are running: choose one by --pid ${found.map(pidOfControl).join(' | ')}`);
+  return join(folder, one);
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+function ask(path: string, request: ControlRequest): Promise<ControlAnswer> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path, () => socket.write(`${JSON.stringify(request)}\n`));
+    socket.on('error', (error) => reject(new Error(`no supervisor answers at ${path}: ${error.message}`)));
+    createInterface({ input: socket })
+      .on('line', (line) => {
+        resolve(JSON.parse(line) as ControlAnswer);
+        socket.end();
+      })
+      .on('close', () => reject(new Error('the supervisor ended before it had answered')));
+  });
+}
+
+function describe({ state, reload, exitCode }: Extract<ControlAnswer, { ok: true }>): string {
+  if (exitCode !== undefined) return `stopped, exit code ${exitCode}\n`;
+  if (reload !== undefined)
+    return `${reload.outcome.replace('-', ' ')}: ${reload.workers} workers in ${reload.durationMs} ms\n`;
+  return describeState(state);
+}
+
+function describeState({
+  service,
+  pid,
+  exec,
+  state,
+  wanted,
+  ready,
+  reloading,
+  workers,
+}: SupervisorState): string {
+  const rows = [
+    ['worker', 'pid', 'state', 'age', 'requests'],
+    ...workers.map((worker) => [
+      String(worker.id),
+      String(worker.pid),
+      worker.state,
+      ageOf(worker.startedAt),
+      String(worker.requests),
+    ]),
+  ];
+  const widths = [0, 1, 2, 3].map(
+    (column) => Math.max(...rows.map((row) => (row[column] as string).length)) + 2,
+  );
+  const table = rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('')
+      .trimEnd(),
+  );
+  const what = reloading ? `${state}, reloading` : state;
+  return `${service} (pid ${pid}) ${what}: ${ready} of ${wanted} workers ready, ${exec}\n${table.join('\n')}\n`;
+}
+
+function ageOf(startedAt: string): string {
+  const seconds = Math.max(0, Math.round((Date.now() - Date.parse(startedAt)) / 1000));
+  const [days, hours, minutes] = [
+    Math.floor(seconds / 86_400),
+    Math.floor(seconds / 3600) % 24,
+    Math.floor(seconds / 60) % 60,
+  ];
+  if (days > 0) return `${days}d ${hours}h`;
+  if (hours > 0) return `${hours}h ${minutes}m`;
+  return minutes > 0 ? `${minutes}m ${seconds % 60}s` : `${seconds}s`;
+}

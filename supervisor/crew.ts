@@ -1,0 +1,176 @@
+import { sleep, systemClock } from '../src/clock.js';
+import type { Logger } from '../src/index.js';
+import { BackOff } from './back-off.js';
+import type { WorkerEnding, WorkerView } from './events.js';
+import type { EndOrder } from './messages.js';
+import type { SuperviseSettings } from './options.js';
+import { WorkerProcess } from './worker-process.js';
+
+/** What the crew tells its supervisor. */
+export interface CrewListener {
+  started(worker: WorkerView): void;
+  ready(worker: WorkerView): void;
+  worn(worker: WorkerProcess, why: string): void;
+  silent(worker: WorkerView, silentMs: number, signal: NodeJS.Signals): void;
+  ended(worker: WorkerEnding): void;
+  /** Worker after worker has died at its start, and none was ever ready: no use in going on. */
+  hopeless(): void;
+}
+
+export interface CrewParts {
+  readonly settings: SuperviseSettings;
+  /** Environment of each worker. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Milliseconds from the signal that asks a worker to end to SIGKILL. */
+  readonly endMs: number;
+  readonly log: Logger;
+  readonly listener: CrewListener;
+}
+
+/** So many in a row, before any was ever ready. */
+const MOST_STILLBORN = 5;
+
+/** The workers: as many as are wanted, one started for each that dies. */
+export class Crew {
+  readonly #parts: CrewParts;
+  readonly #workers = new Map<number, WorkerProcess>();
+  readonly #backOff = new BackOff();
+  #wanted = 0;
+  #isClosed = false;
+  #hasBeenReady = false;
+  #stillborn = 0;
+  /** The highest exit code in the stop. */
+  #exitCode = 0;
+
+  constructor(parts: CrewParts) {
+    this.#parts = parts;
+  }
+
+  /** All that have not ended, the oldest first. */
+  get all(): readonly WorkerProcess[] {
+    return [...this.#workers.values()];
+  }
+
+  /** Those that serve, or will. */
+  get serving(): readonly WorkerProcess[] {
+    return this.all.filter(({ state }) => state === 'starting' || state === 'ready');
+  }
+
+  get wanted(): number {
+    return this.#wanted;
+  }
+
+  /** What the service ends with: 1 for a worker that had to be killed. */
+  get exitCode(): number {
+    return this.#exitCode;
+  }
+
+  /** So many from now on; those that are too many are asked to end, the youngest first. */
+  scale(workers: number): void {
+    this.#wanted = workers;
+    for (const worker of this.serving.slice(workers)) void this.end(worker, ORDINARY_END);
+    this.#fill();
+  }
+
+  /** One more, whatever is wanted: the successor of one that is still there. */
+  start(): WorkerProcess {
+    const { settings, env, listener, log } = this.#parts;
+    const worker = new WorkerProcess(
+      settings,
+      {
+        ready: (one) => {
+          this.#hasBeenReady = true;
+          log.info(`worker ${labelOf(one)} is ready`);
+          listener.ready(one.view);
+        },
+        worn: listener.worn,
+        silent: (one, silentMs, signal) => this.#silent(one, silentMs, signal),
+        ended: (one, code, signal) => this.#ended(one, code, signal),
+      },
+      env,
+    );
+    this.#workers.set(worker.id, worker);
+    listener.started(worker.view);
+    return worker;
+  }
+
+  /** Asks one worker to end, and sees to it. */
+  async end(worker: WorkerProcess, order: Omit<EndOrder, 'type'>): Promise<void> {
+    worker.order(order);
+    await this.#killAfter(order.budgetMs ?? this.#parts.endMs, [worker]);
+  }
+
+  /** Starts nobody any more, and asks all that are left to end: within `ms`. */
+  async endAll(ask: (worker: WorkerProcess) => void, ms: number, signal: AbortSignal): Promise<void> {
+    this.#isClosed = true;
+    const workers = this.all;
+    for (const worker of workers) if (!worker.isAsked) ask(worker);
+    await this.#killAfter(ms, workers, signal);
+  }
+
+  async #killAfter(ms: number, workers: readonly WorkerProcess[], signal?: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const ended = Promise.all(workers.map((worker) => worker.ended)).then(() => over.abort());
+    await sleep(systemClock, ms, signal ? AbortSignal.any([over.signal, signal]) : over.signal);
+    for (const worker of over.signal.aborted ? [] : workers) {
+      if (worker.state === 'ended') continue;
+      this.#parts.log.warn(`worker ${labelOf(worker)} did not end in its time: SIGKILL`);
+      worker.signal('SIGKILL');
+    }
+    await ended;
+  }
+
+  #fill(): void {
+    while (!this.#isClosed && this.serving.length < this.#wanted) this.start();
+  }
+
+  #silent(worker: WorkerProcess, silentMs: number, signal: NodeJS.Signals): void {
+    const what =
+      signal === 'SIGKILL' && silentMs === Math.round(worker.ageMs)
+        ? 'is not ready'
+        : 'gives no sign of life';
+    this.#parts.log.warn(`worker ${labelOf(worker)} ${what} for ${silentMs} ms: ${signal}`);
+    this.#parts.listener.silent(worker.view, silentMs, signal);
+    // Its successor need not wait for its end.
+    this.#fill();
+  }
+
+  #ended(worker: WorkerProcess, code: number | null, signal: NodeJS.Signals | null): void {
+    const { log, listener } = this.#parts;
+    this.#workers.delete(worker.id);
+    const unexpected = !worker.isAsked;
+    // What became of one that was replaced earlier is history.
+    if (this.#isClosed) this.#exitCode = Math.max(this.#exitCode, code ?? (signal === 'SIGKILL' ? 1 : 0));
+    const how = signal ?? `exit code ${code}`;
+    log[unexpected ? 'warn' : 'info'](
+      `worker ${labelOf(worker)} ended${unexpected ? ', unasked' : ''}: ${how}`,
+    );
+    listener.ended(Object.freeze({ ...worker.view, code, signal, unexpected }));
+    if (unexpected) void this.#replace(worker);
+    else this.#fill();
+  }
+
+  async #replace(worker: WorkerProcess): Promise<void> {
+    if (!this.#hasBeenReady) {
+      this.#stillborn += 1;
+      if (this.#stillborn >= MOST_STILLBORN) {
+        this.#isClosed = true;
+        this.#exitCode = 1;
+        this.#parts.listener.hopeless();
+        return;
+      }
+    }
+    const pauseMs = this.#backOff.next(worker.ageMs);
+    if (pauseMs > 0)
+      this.#parts.log.warn(`the next worker starts in ${Math.round(pauseMs)} ms: the last ones died young`);
+    await sleep(systemClock, pauseMs);
+    this.#fill();
+  }
+}
+
+/** As if SIGTERM had come, while others go on accepting. */
+export const ORDINARY_END: Omit<EndOrder, 'type'> = { signal: 'SIGTERM', drainBacklog: false };
+
+export function labelOf({ id, pid }: WorkerProcess): string {
+  return `${id} (pid ${pid})`;
+}

@@ -1,0 +1,94 @@
+import net from 'node:net';
+
+/** A listening socket as node:net has it inside. */
+interface Handle {
+  close(callback?: () => void): void;
+}
+
+type CreateHandle = (
+  address: string,
+  port: number,
+  type: number,
+  fd?: number,
+  flags?: number,
+) => Handle | number;
+
+/** Not in Node's documentation; node:cluster asks it for the sockets that it shares among workers. */
+const inside = net as unknown as { _createServerHandle?: CreateHandle };
+
+/**
+ * Holds the ports that the workers share.
+ *
+ * ```
+ * while the service runs   a port stays open, with its backlog, also while no worker is there
+ * from the stop on         it is the workers' alone: it closes with the last of them, which has just seen that nobody waits in it
+ * ```
+ *
+ * Left to node:cluster, a port closes when its only worker crashes; and at the end the primary's copy of it goes on taking connections
+ * that nobody will accept, until it has heard that the last worker has closed its own.
+ */
+export class SharedListeners {
+  readonly #held = new Map<string, Held>();
+  readonly #undo: () => void;
+
+  constructor() {
+    const create = inside._createServerHandle;
+    this.#undo = () => {
+      if (create !== undefined) inside._createServerHandle = create;
+    };
+    if (create === undefined) return;
+    inside._createServerHandle = (address, port, type, fd, flags) => {
+      const key = JSON.stringify([address, port, type, fd, flags]);
+      const known = this.#held.get(key);
+      if (known !== undefined) return known.take();
+      const handle = create(address, port, type, fd, flags);
+      // An error is a number; and what was inherited is whoever's it was.
+      if (typeof handle === 'object' && !((fd as number) >= 0)) this.#hold(key, handle, port);
+      return handle;
+    };
+  }
+
+  /** The workers have them to themselves from here on. */
+  leave(): void {
+    this.#undo();
+    for (const held of this.#held.values()) held.leave();
+    this.#held.clear();
+  }
+
+  #hold(key: string, handle: Handle, port: number): void {
+    // One that the kernel chooses is another one each time.
+    if (port === 0)
+      this.#held.set(`${key} ${this.#held.size}`, new Held(handle, { isTcp: true, isKept: false }));
+    else this.#held.set(key, new Held(handle, { isTcp: port > 0, isKept: true }));
+  }
+}
+
+class Held {
+  readonly #handle: Handle;
+  readonly #close: Handle['close'];
+  readonly #isTcp: boolean;
+  /** The last worker that had it is gone. */
+  #isUnused = false;
+
+  constructor(handle: Handle, { isTcp, isKept }: { readonly isTcp: boolean; readonly isKept: boolean }) {
+    this.#handle = handle;
+    this.#close = handle.close.bind(handle);
+    this.#isTcp = isTcp;
+    if (!isKept) return;
+    handle.close = (callback) => {
+      this.#isUnused = true;
+      callback?.();
+    };
+  }
+
+  take(): Handle {
+    this.#isUnused = false;
+    return this.#handle;
+  }
+
+  leave(): void {
+    this.#handle.close = this.#close;
+    // The name of a unix socket goes with the socket that was bound to it: while workers drain it, it stays.
+    if (this.#isTcp || this.#isUnused) this.#close();
+  }
+}

@@ -1,0 +1,4 @@
+import { beginWorker } from './worker/begin.js';
+
+// Loaded into every worker before its program.
+beginWorker();

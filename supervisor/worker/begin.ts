@@ -1,0 +1,74 @@
+import cluster from 'node:cluster';
+import { subscribe } from 'node:diagnostics_channel';
+import { leaveBacklogToOthers } from '../../http/backlog.js';
+import { ORDERS_VARIABLE, read, type WorkerOrders, write } from '../messages.js';
+import { Adoption } from './adoption.js';
+
+/**
+ * Makes this process a worker that its primary can rely on, whatever its program does: it gives signs of life, its servers are drained,
+ * and it ends in order when the primary asks, or is gone.
+ */
+export function beginWorker(): void {
+  const orders = takeOrders();
+  if (orders === undefined || cluster.worker === undefined) return;
+  const adoption = new Adoption(orders);
+  if (!orders.drainBacklog) leaveBacklogToOthers();
+  beat(orders.beatMs);
+  obey(adoption);
+  surviveThePrimary(adoption);
+}
+
+function takeOrders(): WorkerOrders | undefined {
+  const { [ORDERS_VARIABLE]: text } = process.env;
+  delete process.env[ORDERS_VARIABLE];
+  return text === undefined ? undefined : (JSON.parse(text) as WorkerOrders);
+}
+
+/** Tells the primary that the event loop turns. */
+function beat(everyMs: number): void {
+  let requests = 0;
+  let isLoaded = false;
+  subscribe('http.server.request.start', () => {
+    requests += 1;
+  });
+  const send = () => {
+    // Whoever is not there any more need not know.
+    if (process.connected)
+      process.send?.(write({ type: 'beat', requests, isLoaded }), undefined, {}, () => {});
+  };
+  send();
+  const timer = setInterval(() => {
+    isLoaded = true;
+    send();
+  }, everyMs);
+  timer.unref();
+}
+
+function obey(adoption: Adoption): void {
+  process.on('message', (message) => {
+    const order = read('end', message);
+    if (order === undefined) return;
+    const { signal, drainBacklog, budgetMs } = order;
+    if (!drainBacklog) leaveBacklogToOthers();
+    if (budgetMs !== undefined) void adoption.bus.requestShutdownWithin(budgetMs, { kind: 'signal', signal });
+    // Whoever else listens for it in this process gets it as well.
+    process.kill(process.pid, signal);
+  });
+  letGo();
+}
+
+/** node:cluster would end the process at once, with whatever is open in it. */
+function surviveThePrimary(adoption: Adoption): void {
+  process.prependListener('disconnect', () => {
+    const { worker } = cluster;
+    if (worker === undefined || worker.exitedAfterDisconnect) return;
+    worker.exitedAfterDisconnect = true;
+    void adoption.bus.requestShutdown('the primary is gone');
+  });
+  letGo();
+}
+
+/** A listener on the channel keeps the process alive; ours is no reason to stay. Not in Node's documentation, used by its cluster module. */
+function letGo(): void {
+  (process.channel as { unrefCounted?: () => void } | undefined)?.unrefCounted?.();
+}

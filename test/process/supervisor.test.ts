@@ -1,0 +1,151 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { RawClient } from '../http/raw-client.js';
+import { envelopesIn } from './child.js';
+import { runs } from './runs.js';
+import { endSupervised, startSupervised } from './supervised.js';
+
+afterEach(endSupervised);
+
+const CLIENTS = 40;
+const CPU_MS = 100;
+
+describe('a stop', () => {
+  it('A26: two workers serve one port, have ids of their own, and each reports its own jobs', async () => {
+    const service = await startSupervised({ app: 'supervised-jobs.js', budgetMs: 3000 });
+    const pids = new Set<string>();
+    while (pids.size < 2) pids.add(await service.ask('/begin'));
+    const { workers } = await service.state();
+    expect([...pids].sort()).toEqual(workers.map(({ pid }) => `served ${pid}`).sort());
+    service.primary.kill('SIGTERM');
+    const { code, stdout } = await service.primary.ended;
+    const envelopes = envelopesIn(stdout);
+    const instances = new Map(envelopes.map(({ data }) => [data.instanceId, data.pid]));
+    expect([...instances.values()].sort()).toEqual(workers.map(({ pid }) => pid).sort());
+    for (const { data } of envelopes)
+      expect(data).toMatchObject({ payload: { pid: data.pid }, outcome: 'interrupted', reason: 'SIGTERM' });
+    // Handed over, every one of them.
+    expect(code).toBe(0);
+    expect(service.alive()).toEqual([]);
+  });
+
+  it('B02: the primary passes SIGTERM on once, and one that the whole group got has no other effect', async () => {
+    const service = await startSupervised({ app: 'supervised-jobs.js' });
+    const { workers } = await service.state();
+    for (const pid of [service.primary.process.pid as number, ...workers.map(({ pid }) => pid)])
+      process.kill(pid, 'SIGTERM');
+    const { code, stdout, stderr } = await service.primary.ended;
+    const heard = [...stdout.matchAll(/^hears (.*)$/gm)].map(([, text]) => JSON.parse(text as string));
+    expect(heard.map(({ pid }) => pid).sort()).toEqual(workers.map(({ pid }) => pid).sort());
+    for (const { reason } of heard) expect(reason).toEqual({ kind: 'signal', signal: 'SIGTERM' });
+    expect([...stderr.matchAll(/: stopping: SIGTERM/g)]).toHaveLength(3);
+    expect(code).toBe(0);
+  });
+
+  it('B03, B05: a request that a worker has begun is finished, and then it exits', async () => {
+    const service = await startSupervised();
+    const answer = service.ask('/slow?ms=1000');
+    await service.primary.line('slow');
+    service.primary.kill('SIGTERM');
+    expect(await answer).toMatch(/^served \d+$/);
+    const { code, afterKillMs } = await service.primary.ended;
+    expect(code).toBe(0);
+    expect(afterKillMs).toBeGreaterThan(900);
+  });
+
+  it('B04, B15: the primary ends after its last worker, and the port is closed then', async () => {
+    const service = await startSupervised();
+    const pids = new Set<number>();
+    const slow: Promise<string>[] = [];
+    // Both are busy, so that both drain for a while.
+    while (pids.size < 2) {
+      slow.push(service.ask('/slow?ms=700'));
+      await service.primary.when(
+        () => [...service.primary.texts().stdout.matchAll(/^slow/gm)].length === slow.length,
+        'a request has begun',
+      );
+      for (const [, text] of service.primary.texts().stdout.matchAll(/^slow (.*)$/gm))
+        pids.add(JSON.parse(text as string).pid);
+    }
+    service.primary.kill('SIGTERM');
+    await Promise.all(slow);
+    await service.primary.ended;
+    const order = service.events().map(({ name }) => name);
+    expect(order.filter((name) => name === 'worker-ended')).toHaveLength(2);
+    expect(order.indexOf('stopping')).toBeLessThan(order.indexOf('worker-ended'));
+    expect(order.lastIndexOf('worker-ended')).toBeLessThan(order.indexOf('stopped'));
+    await expect(service.ask()).rejects.toThrow(/ECONNREFUSED/);
+  });
+
+  it('B12, B15: 40 clients in the backlog of two workers whose requests block the processor are all answered', async () => {
+    for (let run = 0; run < runs(20); run += 1) expect(await stopWithBacklog(true)).toBe(CLIENTS);
+  });
+
+  it('B13, B14: without drainOnTerm fewer of them are', async () => {
+    expect(await stopWithBacklog(false)).toBeLessThan(CLIENTS);
+  });
+
+  it('B16: drain, workers and primary have one budget in all', async () => {
+    const service = await startSupervised({ budgetMs: 1500 });
+    const never = service.ask('/slow?ms=60000').catch(() => 'cut off');
+    await service.primary.line('slow');
+    service.primary.kill('SIGTERM');
+    const { afterKillMs } = await service.primary.ended;
+    await never;
+    expect(afterKillMs).toBeLessThan(1700);
+    expect(afterKillMs).toBeGreaterThan(900);
+    expect(service.alive()).toEqual([]);
+  });
+
+  it('B16: a worker that cannot end by itself is killed within the same budget', async () => {
+    const service = await startSupervised({ budgetMs: 1500 });
+    const never = service.ask('/forever').catch(() => 'cut off');
+    await service.primary.line('blocked');
+    service.primary.kill('SIGTERM');
+    const { afterKillMs, code, stderr } = await service.primary.ended;
+    await never;
+    expect(afterKillMs).toBeLessThan(1700);
+    expect(stderr).toContain('did not end in its time: SIGKILL');
+    expect(code).toBe(1);
+    expect(service.alive()).toEqual([]);
+  });
+
+  it.each(['SIGQUIT', 'SIGINT'] as const)(
+    'B24: %s is immediate: nobody waits for what could still finish',
+    async (signal) => {
+      const service = await startSupervised();
+      const never = service.ask('/slow?ms=60000').catch(() => 'cut off');
+      await service.primary.line('slow');
+      service.primary.kill(signal);
+      const { afterKillMs } = await service.primary.ended;
+      await never;
+      expect(afterKillMs).toBeLessThan(3000);
+      expect(service.alive()).toEqual([]);
+    },
+  );
+
+  it('a worker that was told to end and has its own handler for it keeps that handler', async () => {
+    const service = await startSupervised({}, { OWN_HANDLER: '1' });
+    service.primary.kill('SIGTERM');
+    const { stdout, code } = await service.primary.ended;
+    expect([...stdout.matchAll(/^own handler/gm)]).toHaveLength(2);
+    expect(code).toBe(0);
+  });
+});
+
+/** @returns how many of 40 clients that wait in the backlog when SIGTERM comes are answered. */
+async function stopWithBacklog(drainOnTerm: boolean): Promise<number> {
+  const service = await startSupervised({ drainOnTerm, budgetMs: 20_000 });
+  const { workers } = await service.state();
+  // Each worker is kept busy, so that what comes then waits in the kernel.
+  const busy = new Set<string>();
+  while (busy.size < workers.length) busy.add(await service.ask(`/cpu?ms=${CPU_MS}`));
+  const clients = Array.from({ length: CLIENTS }, () =>
+    new RawClient(service.port).get(`/cpu?ms=${CPU_MS}`, 'Connection: close\r\n'),
+  );
+  await Promise.all(clients.map(({ established }) => established));
+  service.primary.kill('SIGTERM');
+  await Promise.all(clients.map(({ closed }) => closed));
+  await service.primary.ended;
+  endSupervised();
+  return clients.filter(({ body }) => body.startsWith('served')).length;
+}
