@@ -19,14 +19,16 @@ import { fileURLToPath } from 'node:url';
  * @param {readonly string[]} [args]
  * @param {readonly string[]} [execArgv] flags for node itself
  * @param {number} [processor] the only one it may run on, where the machine can do that
+ * @param {NodeJS.ProcessEnv} [env] beside this process's own
  * @returns {Program}
  */
-export function startProgram(file, args = [], execArgv = [], processor = undefined) {
+export function startProgram(file, args = [], execArgv = [], processor = undefined, env = {}) {
   const path = fileURLToPath(new URL(`children/${file}`, import.meta.url));
   const command = [process.execPath, ...execArgv, path, ...args];
   if (processor !== undefined && canPin()) command.unshift('taskset', '-c', String(processor));
   const child = spawn(/** @type {string} */ (command[0]), command.slice(1), {
     stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
   });
   // Told something after its end: its next line says so.
   child.stdin.on('error', () => {});

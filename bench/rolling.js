@@ -1,9 +1,9 @@
 // @ts-check
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { parseArgs } from 'node:util';
 import { Balancer, balancerVersion } from './balancer.js';
 import { PEERS } from './peers.js';
+import { freePorts } from './ports.js';
 import { startProgram, terminate } from './processes.js';
 import { describeMachine, formatColumns } from './table.js';
 import { readNames, readWhole } from './values.js';
@@ -106,17 +106,6 @@ async function startInstance(name, setup) {
   const instance = startProgram('http-service.js', [name, JSON.stringify(setup)]);
   await instance.next();
   return instance;
-}
-
-/** @param {number} count */
-async function freePorts(count) {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map(
-    (server) => /** @type {import('node:net').AddressInfo} */ (server.address()).port,
-  );
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
 }
 
 /** Reads the command line. @returns what to run, or the text that says why nothing can be */
