@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import type { Logger } from '../src/logger.js';
+import { GUARD_SCRIPT } from './guard-script.js';
 
 /** One that is to be ended should this process be killed. */
 export interface Ward {
@@ -15,43 +16,6 @@ export interface Ward {
 
 const TICK_MS = 100;
 const MOST_STARTS = 5;
-
-/**
- * Reads `+ target signal ticks` and `- target`; the end of its input is the end of this process, or of what is left of it. Then all
- * that are left get their signal, their time and SIGKILL.
- */
-const SCRIPT = `
-trap '' HUP INT QUIT TERM
-all=
-while read -r what target signal ticks; do
-  kept=
-  for one in $all; do
-    case $one in "$target":*) ;; *) kept="$kept $one" ;; esac
-  done
-  all=$kept
-  if [ "$what" = + ]; then all="$all $target:$signal:$ticks"; fi
-done
-for one in $all; do
-  signal=\${one#*:}
-  kill -s "\${signal%%:*}" -- "\${one%%:*}" 2>/dev/null
-done
-tick=0
-while [ -n "$all" ]; do
-  kept=
-  for one in $all; do
-    target=\${one%%:*}
-    kill -s 0 -- "$target" 2>/dev/null || continue
-    if [ "$tick" -ge "\${one##*:}" ]; then
-      kill -s KILL -- "$target" 2>/dev/null
-    else
-      kept="$kept $one"
-    fi
-  done
-  all=$kept
-  tick=$((tick + 1))
-  sleep 0.1 || sleep 1
-done
-`;
 
 /**
  * A shell process beside this one that ends its children should it be killed: it notices by the end of its input, which not even
@@ -74,7 +38,7 @@ export class Guard {
     if (this.#starts >= MOST_STARTS) return;
     this.#starts += 1;
     // In a session of its own: what ends this process's group or terminal leaves it alone.
-    const shell = spawn('/bin/sh', ['-c', SCRIPT, 'shutdown-bus-guard'], {
+    const shell = spawn('/bin/sh', ['-c', GUARD_SCRIPT, 'shutdown-bus-guard'], {
       stdio: ['pipe', 'ignore', 'ignore'],
       detached: true,
       cwd: '/',
