@@ -1,5 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Guard } from '../../children/guard.js';
 import { GUARD_SCRIPT } from '../../children/guard-script.js';
 
 const undo: (() => unknown)[] = [];
@@ -88,3 +92,53 @@ describe.each(SHELLS.map((shell) => [shell.join(' '), shell] as const))(
     );
   },
 );
+
+describe('the time of the guard', () => {
+  it('a sleep without fractions costs nobody his time: SIGKILL comes after 2 s, not after 20', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-'));
+    undo.push(() => rmSync(folder, { recursive: true }));
+    const program = '#!/bin/sh\ncase $1 in *.*) exit 1 ;; esac\nPATH=/bin:/usr/bin exec sleep "$1"\n';
+    writeFileSync(join(folder, 'sleep'), program, { mode: 0o755 });
+    const ward = await startWard('ignores');
+    const guard = startShell(['/bin/sh'], { PATH: folder });
+    const startedAt = performance.now();
+    guard.stdin?.end(`+ -${ward.pid} 15 20\n`);
+    expect(await ward.ended).toEqual({ code: null, signal: 'SIGKILL' });
+    const tookMs = performance.now() - startedAt;
+    expect(tookMs).toBeGreaterThan(1500);
+    expect(tookMs).toBeLessThan(10_000);
+  });
+});
+
+describe('a guard that cannot do its work', () => {
+  const ward = { pid: 2 ** 22 + 1, group: false, signal: 'SIGTERM', timeoutMs: 1000 } as const;
+
+  it('no shell can be started: each child is another chance, five in all, and each failure is said', async () => {
+    const lines: string[] = [];
+    const guard = new Guard((line) => lines.push(line), '/no/such/shell');
+    for (let chance = 1; chance <= 5; chance += 1) {
+      guard.watch(ward);
+      await vi.waitFor(() => expect(lines).toHaveLength(chance));
+      expect(lines.at(-1)).toMatch(/no shell can be started to watch over them: .*ENOENT/);
+    }
+    guard.watch(ward);
+    guard.watch(ward);
+    expect(lines.slice(5)).toEqual([expect.stringContaining('was started 5 times, and none is left')]);
+  });
+
+  it('spawn throws: nobody else fails by it', () => {
+    const lines: string[] = [];
+    // A zero byte in a path is refused before anything is started.
+    const guard = new Guard((line) => lines.push(line), '/bin/\0sh');
+    expect(() => guard.watch(ward)).not.toThrow();
+    expect(lines).toEqual([expect.stringContaining('no shell can be started to watch over them')]);
+  });
+
+  it('a shell that ends each time it is started is given up, and that is said once', async () => {
+    const lines: string[] = [];
+    const guard = new Guard((line) => lines.push(line), '/bin/false');
+    guard.watch(ward);
+    await vi.waitFor(() => expect(lines).toHaveLength(1), { timeout: 15_000 });
+    expect(lines[0]).toContain('was started 5 times, and none is left');
+  });
+});
