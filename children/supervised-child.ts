@@ -2,9 +2,9 @@ import type { ChildProcess } from 'node:child_process';
 import { type Clock, sleep } from '../src/clock.js';
 import { messageOf, ShutdownError } from '../src/errors.js';
 import { type Logger, loggerOf } from '../src/logger.js';
+import { GroupEnd } from './group-end.js';
 import { type Guard, guardOf, type Ward } from './guard.js';
 import { type ChildSettings, checkTimeout } from './options.js';
-import { isGroupAlive } from './process-table.js';
 
 /** Where a child is in its life: `stopping` from the signal that asks it to end. */
 export type ChildState = 'running' | 'stopping' | 'ended';
@@ -29,8 +29,6 @@ export interface StopOrder {
   readonly signalled?: boolean;
 }
 
-/** Between two looks whether anybody is left of a group whose leader has ended: nobody tells us. */
-const LOOK_MS = { stopping: 20, running: 500 } as const;
 /** The part of its time after which a child that somebody else was to signal gets the signal all the same. */
 const DOUBT = 0.75;
 
@@ -46,8 +44,7 @@ export class SupervisedChild implements Disposable {
   readonly #log: Logger;
   readonly #guard: Guard | undefined;
   readonly #undo: (() => void)[] = [];
-  /** Ends the pause between two looks. */
-  #wake: () => void = () => {};
+  readonly #groupEnd = new GroupEnd();
   #ending: ChildEnding | undefined;
   #state: ChildState = 'running';
   #askedAt: number | undefined;
@@ -109,6 +106,7 @@ export class SupervisedChild implements Disposable {
     this.#askedAt ??= this.#clock.now();
     this.#killed = true;
     this.#send('SIGKILL');
+    this.#groupEnd.expect(true);
   }
 
   /** @internal Called when the child has ended, or is released. */
@@ -128,7 +126,7 @@ export class SupervisedChild implements Disposable {
     this.#state = 'stopping';
     this.#askedAt = this.#clock.now();
     this.#watch({ signal: undefined, timeoutMs });
-    this.#wake();
+    this.#groupEnd.expect(true);
     const over = new AbortController();
     const ended = this.ended.finally(() => over.abort());
     if (signalled) await sleep(this.#clock, timeoutMs * DOUBT, over.signal);
@@ -147,7 +145,7 @@ export class SupervisedChild implements Disposable {
     const { code, signal, error } = await exitOf(this.process);
     if (error) this.#log.error(`child "${this.name}" could not be started: ${messageOf(error)}`);
     const { pid } = this;
-    if (this.#settings.group && pid !== undefined) while (isGroupAlive(pid)) await this.#pause();
+    if (this.#settings.group && pid !== undefined) await this.#groupEnd.of(pid);
     const tookMs = this.#askedAt === undefined ? 0 : Math.round(this.#clock.now() - this.#askedAt);
     const by = this.#killed ? 'killed' : this.#askedAt === undefined ? 'itself' : 'asked';
     return Object.freeze({ code, signal, by, tookMs });
@@ -157,15 +155,6 @@ export class SupervisedChild implements Disposable {
   #watch({ signal, timeoutMs }: Pick<Ward, 'signal' | 'timeoutMs'> = this.#settings): void {
     const { pid } = this;
     if (pid !== undefined) this.#guard?.watch({ pid, group: this.#settings.group, signal, timeoutMs });
-  }
-
-  #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-      const timer = setTimeout(resolve, LOOK_MS[this.#askedAt === undefined ? 'running' : 'stopping']);
-      // While nobody waits for the group, it keeps no process alive.
-      if (this.#askedAt === undefined) timer.unref();
-    });
   }
 
   #close(ending: ChildEnding): void {
