@@ -49,13 +49,13 @@ function subscribe(
   { bus, priority, timeoutMs, signalled }: ChildSettings,
 ): () => void {
   const stop = async ({ reason, signal, remainingMs }: ShutdownContext) => {
-    const killNow = () => child.kill();
-    signal.addEventListener('abort', killNow, { once: true });
+    const endNow = () => void child.end({ timeoutMs: 0 });
+    signal.addEventListener('abort', endNow, { once: true });
     await child.end({
       timeoutMs: Math.max(0, Math.min(ownMs(), remainingMs() - KILL_MS)),
       signalled: signalled ?? isShared(),
     });
-    signal.removeEventListener('abort', killNow);
+    signal.removeEventListener('abort', endNow);
 
     /** Where requests are waited for without a limit, children are too. */
     function ownMs(): number {

@@ -1,10 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
-import { type Clock, sleep } from '../src/clock.js';
+import type { Clock } from '../src/clock.js';
 import { messageOf, ShutdownError } from '../src/errors.js';
 import { type Logger, loggerOf } from '../src/logger.js';
 import { GroupEnd } from './group-end.js';
 import { type Guard, guardOf, type Ward } from './guard.js';
 import { type ChildSettings, checkTimeout } from './options.js';
+import { type StopOrder, StopPlan } from './stop-plan.js';
 
 /** Where a child is in its life: `stopping` from the signal that asks it to end. */
 export type ChildState = 'running' | 'stopping' | 'ended';
@@ -21,17 +22,6 @@ export interface ChildEnding {
   readonly tookMs: number;
 }
 
-/** How a child is ended. */
-export interface StopOrder {
-  /** Milliseconds until SIGKILL. */
-  readonly timeoutMs: number;
-  /** Somebody else has sent the signal already. */
-  readonly signalled?: boolean;
-}
-
-/** The part of its time after which a child that somebody else was to signal gets the signal all the same. */
-const DOUBT = 0.75;
-
 /** A child process that ends with the service. Disposing it takes it out of the service's hands; it goes on. */
 export class SupervisedChild implements Disposable {
   /** The process itself. */
@@ -45,11 +35,13 @@ export class SupervisedChild implements Disposable {
   readonly #guard: Guard | undefined;
   readonly #undo: (() => void)[] = [];
   readonly #groupEnd = new GroupEnd();
+  readonly #plan: StopPlan;
   #ending: ChildEnding | undefined;
   #state: ChildState = 'running';
   #askedAt: number | undefined;
   #killed = false;
-  #stopped: Promise<ChildEnding> | undefined;
+  #isReleased = false;
+  #stopped: Promise<void> | undefined;
 
   /** @internal */
   constructor(child: ChildProcess, settings: ChildSettings) {
@@ -57,6 +49,7 @@ export class SupervisedChild implements Disposable {
     this.name = settings.name;
     this.#settings = settings;
     this.#clock = settings.bus.config.clock;
+    this.#plan = new StopPlan(this.#clock);
     this.#log = loggerOf(settings.bus);
     this.#guard = settings.mayOutlive ? undefined : guardOf(this.#log);
     this.#watch();
@@ -74,18 +67,23 @@ export class SupervisedChild implements Disposable {
   }
 
   /**
-   * Asks the child to end and sees to it that it does: signal, `timeoutMs`, SIGKILL. Called again it joins the first call.
-   * @returns how it ended.
+   * Asks the child to end and sees to it that it does: signal, `timeoutMs`, SIGKILL. Called again, also by the shutdown, it joins the
+   * first call, and the shortest time counts.
+   * @returns how it ended; of a released child, whenever that is.
    * @throws {ShutdownError} `INVALID_OPTION`.
    */
   stop({ timeoutMs = this.#settings.timeoutMs }: { readonly timeoutMs?: number } = {}): Promise<ChildEnding> {
     const problem = checkTimeout(timeoutMs);
     if (problem !== undefined) throw new ShutdownError('INVALID_OPTION', `child "${this.name}": ${problem}`);
-    return this.end({ timeoutMs });
+    void this.end({ timeoutMs });
+    return this.ended;
   }
 
-  /** Takes the child out of the service's hands: nobody ends it any more. Safe to call twice. */
+  /** Takes the child out of the service's hands: nobody ends it any more, a stop under way is called off. Safe to call twice. */
   release(): void {
+    this.#isReleased = true;
+    this.#plan.wake();
+    this.#groupEnd.expect(false);
     if (this.pid !== undefined) this.#guard?.forget(this.pid);
     for (const undo of this.#undo.splice(0)) undo();
   }
@@ -94,15 +92,17 @@ export class SupervisedChild implements Disposable {
     this.release();
   }
 
-  /** @internal */
-  end(order: StopOrder): Promise<ChildEnding> {
-    this.#stopped ??= this.#stop(order);
+  /** @internal Resolves when it has ended, or is released. */
+  end(order: StopOrder): Promise<void> {
+    if (this.#isReleased) return Promise.resolve();
+    this.#plan.order(order);
+    this.#stopped ??= this.#stop();
     return this.#stopped;
   }
 
   /** @internal Ends it now. */
   kill(): void {
-    if (this.#state === 'ended') return;
+    if (this.#isReleased) return;
     this.#askedAt ??= this.#clock.now();
     this.#killed = true;
     this.#send('SIGKILL');
@@ -120,25 +120,29 @@ export class SupervisedChild implements Disposable {
     return { pid: this.pid, state: this.#state, signal, timeoutMs, ...(group && { group }), ...this.#ending };
   }
 
-  async #stop({ timeoutMs, signalled = false }: StopOrder): Promise<ChildEnding> {
-    if (this.#state === 'ended') return this.ended;
+  async #stop(): Promise<void> {
     const { signal } = this.#settings;
+    const gone = new Promise<void>((resolve) => this.onRelease(resolve));
     this.#state = 'stopping';
     this.#askedAt = this.#clock.now();
-    this.#watch({ signal: undefined, timeoutMs });
     this.#groupEnd.expect(true);
-    const over = new AbortController();
-    const ended = this.ended.finally(() => over.abort());
-    if (signalled) await sleep(this.#clock, timeoutMs * DOUBT, over.signal);
-    if (!over.signal.aborted) this.#send(signal);
-    await sleep(this.#clock, this.#askedAt + timeoutMs - this.#clock.now(), over.signal);
-    if (!over.signal.aborted) {
-      this.#log.warn(
-        `child ${this.#label} did not end in ${Math.round(timeoutMs)} ms after ${signal}: SIGKILL`,
-      );
+    if (this.#plan.askInMs > 0) await this.#restUntil('askInMs', signal);
+    this.#send(signal);
+    await this.#restUntil('killInMs', undefined);
+    if (!this.#isReleased) {
+      const ms = Math.round(this.#plan.killAt - this.#askedAt);
+      this.#log.warn(`child ${this.#label} did not end in ${ms} ms after ${signal}: SIGKILL`);
       this.kill();
     }
-    return ended;
+    await gone;
+  }
+
+  /** @param signal what the guard has still to send, should this process be killed meanwhile. */
+  async #restUntil(moment: 'askInMs' | 'killInMs', signal: NodeJS.Signals | undefined): Promise<void> {
+    while (!this.#isReleased && this.#plan[moment] > 0) {
+      this.#watch({ signal, timeoutMs: this.#plan.killInMs });
+      await this.#plan.rest(this.#plan[moment]);
+    }
   }
 
   async #awaitEnd(): Promise<ChildEnding> {
@@ -170,7 +174,7 @@ export class SupervisedChild implements Disposable {
 
   #send(signal: NodeJS.Signals): void {
     const { pid } = this;
-    if (pid === undefined) return;
+    if (pid === undefined || this.#isReleased) return;
     try {
       if (this.#settings.group) process.kill(-pid, signal);
       else this.process.kill(signal);

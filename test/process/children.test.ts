@@ -310,6 +310,33 @@ describe('a signal that somebody sends to everybody', () => {
     expect(scene.story()).toContain('persists persisted');
   });
 
+  it('the service is killed while the signal is held back: the child hears it all the same', async () => {
+    const scene = await openScene({
+      env: { SYSTEMD_EXEC_PID: 'own pid' },
+      bus: { budgetMs: 60_000 },
+      children: [{ args: ['persists', '50'], options: { timeoutMs: 20_000 } }],
+    });
+    scene.service.kill('SIGTERM');
+    await vi.waitFor(() => expect(scene.story()).toContain('service drain'), { timeout: 15_000 });
+    await terminate(scene, 'SIGKILL');
+    await vi.waitFor(() => expect(scene.story()).toContain('persists persisted'), { timeout: 15_000 });
+  });
+
+  it('the service is killed when the signal was sent: the child has what is left of its time, not the whole', async () => {
+    const scene = await openScene({
+      env: { SYSTEMD_EXEC_PID: 'own pid' },
+      bus: { budgetMs: 30_000 },
+      children: [{ args: ['ignores'], options: { timeoutMs: 6000 } }],
+    });
+    scene.service.kill('SIGTERM');
+    await vi.waitFor(() => expect(scene.story()).toContain('ignores SIGTERM'), { timeout: 15_000 });
+    const killedAt = performance.now();
+    await terminate(scene, 'SIGKILL');
+    await gone(scene);
+    expect(performance.now() - killedAt).toBeLessThan(4500);
+    expect(scene.story().filter((line) => line === 'ignores SIGTERM')).toHaveLength(1);
+  });
+
   const hasScript = spawnSync('script', ['--version']).status === 0;
   const onTerminal = async (options: object) => {
     const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-'));
