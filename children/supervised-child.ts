@@ -39,7 +39,8 @@ export class SupervisedChild implements Disposable {
   #ending: ChildEnding | undefined;
   #state: ChildState = 'running';
   #askedAt: number | undefined;
-  #killed = false;
+  /** Whom SIGKILL met: `others` are those of its group that it has left behind. */
+  #killed: 'child' | 'others' | undefined;
   #isReleased = false;
   #stopped: Promise<void> | undefined;
 
@@ -104,7 +105,7 @@ export class SupervisedChild implements Disposable {
   kill(): void {
     if (this.#isReleased) return;
     this.#askedAt ??= this.#clock.now();
-    this.#killed = true;
+    this.#killed ??= this.#hasExited ? 'others' : 'child';
     this.#send('SIGKILL');
     this.#groupEnd.expect(true);
   }
@@ -129,6 +130,8 @@ export class SupervisedChild implements Disposable {
     if (this.#plan.askInMs > 0) await this.#restUntil('askInMs', signal);
     this.#send(signal);
     await this.#restUntil('killInMs', undefined);
+    // An event loop that was blocked has both to tell: that the time is over, and that the child has ended in it.
+    await pollTurn();
     if (!this.#isReleased) {
       const ms = Math.round(this.#plan.killAt - this.#askedAt);
       this.#log.warn(`child ${this.#label} did not end in ${ms} ms after ${signal}: SIGKILL`);
@@ -151,7 +154,9 @@ export class SupervisedChild implements Disposable {
     const { pid } = this;
     if (this.#settings.group && pid !== undefined) await this.#groupEnd.of(pid);
     const tookMs = this.#askedAt === undefined ? 0 : Math.round(this.#clock.now() - this.#askedAt);
-    const by = this.#killed ? 'killed' : this.#askedAt === undefined ? 'itself' : 'asked';
+    // SIGKILL may have come when the child had ended in time, and nobody had told us yet.
+    const isKilled = this.#killed === 'others' || (this.#killed === 'child' && signal === 'SIGKILL');
+    const by = isKilled ? 'killed' : this.#askedAt === undefined ? 'itself' : 'asked';
     return Object.freeze({ code, signal, by, tookMs });
   }
 
@@ -185,10 +190,17 @@ export class SupervisedChild implements Disposable {
     }
   }
 
+  get #hasExited(): boolean {
+    return this.process.exitCode !== null || this.process.signalCode !== null;
+  }
+
   get #label(): string {
     return `"${this.name}" (pid ${this.pid})`;
   }
 }
+
+/** Resolves when the operating system was asked once what has happened. */
+const pollTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 interface Exit {
   readonly code: number | null;

@@ -115,3 +115,39 @@ describe('a child that is released while it is being stopped', () => {
     expect(await child.ended).toMatchObject({ signal: 'SIGKILL' });
   });
 });
+
+describe('an event loop that is blocked while a child is being stopped', () => {
+  const block = (ms: number) => {
+    const until = performance.now() + ms;
+    while (performance.now() < until);
+  };
+
+  it.each([true, false])(
+    'the child ended in its time, and is not called killed (group: %s)',
+    async (group) => {
+      const child = await listening('saves', newBus(), { timeoutMs: 700, group });
+      const stopped = child.stop();
+      await hears(child);
+      block(2000);
+      expect(await stopped).toMatchObject({ code: 0, signal: null, by: 'asked' });
+    },
+  );
+
+  it('the same at the end of its share of a shutdown', async () => {
+    const bus = newBus({ budgetMs: 3000, reserveMs: 1000, releaseReserveMs: 0, interruptGraceMs: 0 });
+    const child = await listening('saves', bus, { timeoutMs: 50_000 });
+    const report = bus.requestShutdown();
+    await hears(child);
+    block(2500);
+    await report;
+    expect(await child.ended).toMatchObject({ code: 0, signal: null, by: 'asked' });
+  });
+
+  it('negative twin: one that did not end in its time is', async () => {
+    const child = await listening('ignores', newBus(), { timeoutMs: 700 });
+    const stopped = child.stop();
+    await hears(child);
+    block(1000);
+    expect(await stopped).toMatchObject({ code: null, signal: 'SIGKILL', by: 'killed' });
+  });
+});
