@@ -42,6 +42,7 @@ export class SupervisedChild implements Disposable {
   /** Whom SIGKILL met: `others` are those of its group that it has left behind. */
   #killed: 'child' | 'others' | undefined;
   #isReleased = false;
+  #isGroup: boolean;
   #stopped: Promise<void> | undefined;
 
   /** @internal */
@@ -49,6 +50,7 @@ export class SupervisedChild implements Disposable {
     this.process = child;
     this.name = settings.name;
     this.#settings = settings;
+    this.#isGroup = settings.group;
     this.#clock = settings.bus.config.clock;
     this.#plan = new StopPlan(this.#clock);
     this.#log = loggerOf(settings.bus);
@@ -117,7 +119,8 @@ export class SupervisedChild implements Disposable {
 
   /** @internal What the report says of it. */
   details(): Readonly<Record<string, unknown>> {
-    const { signal, timeoutMs, group } = this.#settings;
+    const { signal, timeoutMs } = this.#settings;
+    const group = this.#isGroup;
     return { pid: this.pid, state: this.#state, signal, timeoutMs, ...(group && { group }), ...this.#ending };
   }
 
@@ -152,7 +155,7 @@ export class SupervisedChild implements Disposable {
     const { code, signal, error } = await exitOf(this.process);
     if (error) this.#log.error(`child "${this.name}" could not be started: ${messageOf(error)}`);
     const { pid } = this;
-    if (this.#settings.group && pid !== undefined) await this.#groupEnd.of(pid);
+    if (this.#isGroup && pid !== undefined) await this.#groupEnd.of(pid);
     const tookMs = this.#askedAt === undefined ? 0 : Math.round(this.#clock.now() - this.#askedAt);
     // SIGKILL may have come when the child had ended in time, and nobody had told us yet.
     const isKilled = this.#killed === 'others' || (this.#killed === 'child' && signal === 'SIGKILL');
@@ -163,7 +166,7 @@ export class SupervisedChild implements Disposable {
   /** The guard ends it when this process is killed. */
   #watch({ signal, timeoutMs }: Pick<Ward, 'signal' | 'timeoutMs'> = this.#settings): void {
     const { pid } = this;
-    if (pid !== undefined) this.#guard?.watch({ pid, group: this.#settings.group, signal, timeoutMs });
+    if (pid !== undefined) this.#guard?.watch({ pid, group: this.#isGroup, signal, timeoutMs });
   }
 
   #close(ending: ChildEnding): void {
@@ -181,13 +184,24 @@ export class SupervisedChild implements Disposable {
     const { pid } = this;
     if (pid === undefined || this.#isReleased) return;
     try {
-      if (this.#settings.group) process.kill(-pid, signal);
+      if (this.#isGroup) process.kill(-pid, signal);
       else this.process.kill(signal);
     } catch (error) {
-      // Ended meanwhile.
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH')
         this.#log.warn(`${signal} could not be sent to child ${this.#label}: ${String(error)}`);
+      // Else it has ended meanwhile, or there is no such group.
+      else if (this.#isGroup && !this.#hasExited) this.#sendAlone(pid, signal);
     }
+  }
+
+  /** Without /proc nobody could tell before that it leads no group. */
+  #sendAlone(pid: number, signal: NodeJS.Signals): void {
+    this.#log.warn(
+      `child ${this.#label} leads no process group: ${signal} goes to it alone; start it with { detached: true }`,
+    );
+    this.#guard?.forget(pid);
+    this.#isGroup = false;
+    this.#send(signal);
   }
 
   get #hasExited(): boolean {
