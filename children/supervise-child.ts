@@ -49,7 +49,7 @@ export function supervise(child: ChildProcess, settings: ChildSettings): Supervi
 }
 
 function subscribe(child: SupervisedChild, settings: ChildSettings): () => void {
-  const { bus, timeoutMs, signalled } = settings;
+  const { bus, timeoutMs, signalled, signal: ownSignal } = settings;
   const stop = async ({ reason, signal, remainingMs }: ShutdownContext) => {
     const endNow = () => void child.end({ timeoutMs: 0 });
     signal.addEventListener('abort', endNow, { once: true });
@@ -67,7 +67,8 @@ function subscribe(child: SupervisedChild, settings: ChildSettings): () => void 
     function isShared(): boolean {
       const { config } = bus;
       const [pid, childPid] = [config.process.pid, child.pid as number];
-      return isSignalShared(reason, { platform: config.platform.name, env: process.env, pid, childPid });
+      const platform = config.platform.name;
+      return isSignalShared(reason, { platform, env: process.env, pid, childPid, signal: ownSignal });
     }
   };
   return bus.subscribeShutdown(ownCode(stop), {

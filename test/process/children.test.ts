@@ -310,6 +310,22 @@ describe('a signal that somebody sends to everybody', () => {
     expect(scene.story()).toContain('persists persisted');
   });
 
+  it.each([
+    ['its own signal is another one', { signal: 'SIGHUP' }, 'persists SIGHUP'],
+    ['it is told that nobody has sent it, as with KillMode=mixed', { signalled: false }, 'persists SIGTERM'],
+  ])('systemd: the child is asked at once when %s', async (_, options, heard) => {
+    const scene = await openScene({
+      env: { SYSTEMD_EXEC_PID: 'own pid' },
+      bus: { budgetMs: 60_000 },
+      children: [{ args: ['persists', '50'], options: { timeoutMs: 20_000, ...options } }],
+    });
+    const ending = await terminate(scene);
+    expect(childIn(ending)).toMatchObject({ details: { by: 'asked', code: 0 } });
+    // Three quarters of its time would be 15 s.
+    expect(ending.afterKillMs).toBeLessThan(10_000);
+    expect(scene.story()).toContain(heard);
+  });
+
   it('the service is killed while the signal is held back: the child hears it all the same', async () => {
     const scene = await openScene({
       env: { SYSTEMD_EXEC_PID: 'own pid' },
