@@ -15,6 +15,8 @@ const DOUBT = 0.75;
 export class StopPlan {
   readonly #clock: Clock;
   #askAt = Number.POSITIVE_INFINITY;
+  /** On that clock: the first order. */
+  beganAt: number | undefined;
   /** On that clock. */
   killAt = Number.POSITIVE_INFINITY;
   #change = new AbortController();
@@ -25,6 +27,7 @@ export class StopPlan {
 
   order({ timeoutMs, signalled = false }: StopOrder): void {
     const now = this.#clock.now();
+    this.beganAt ??= now;
     this.#askAt = Math.min(this.#askAt, signalled ? now + timeoutMs * DOUBT : now);
     this.killAt = Math.min(this.killAt, now + timeoutMs);
     this.wake();

@@ -128,7 +128,8 @@ export class SupervisedChild implements Disposable {
     const { signal } = this.#settings;
     const gone = new Promise<void>((resolve) => this.onRelease(resolve));
     this.#state = 'stopping';
-    this.#askedAt = this.#clock.now();
+    const askedAt = this.#plan.beganAt as number;
+    this.#askedAt = askedAt;
     this.#groupEnd.expect(true);
     if (this.#plan.askInMs > 0) await this.#restUntil('askInMs', signal);
     this.#send(signal);
@@ -136,7 +137,7 @@ export class SupervisedChild implements Disposable {
     // An event loop that was blocked has both to tell: that the time is over, and that the child has ended in it.
     await pollTurn();
     if (!this.#isReleased) {
-      const ms = Math.round(this.#plan.killAt - this.#askedAt);
+      const ms = Math.round(this.#plan.killAt - askedAt);
       this.#log.warn(`child ${this.#label} did not end in ${ms} ms after ${signal}: SIGKILL`);
       this.kill();
     }

@@ -70,6 +70,10 @@ function childIn(ending: Ending) {
   return reportIn(ending).handlers.find(({ name }) => name.startsWith('stop child'));
 }
 
+/** The shell that watches over the children has done all it had to. */
+const guardGone = async (scene: Scene) =>
+  vi.waitFor(() => expect(guardsOf(scene)).toEqual([]), { timeout: 15_000, interval: 20 });
+
 const gone = async (scene: Scene) =>
   vi.waitFor(() => expect(scene.alive()).toEqual([]), { timeout: 15_000, interval: 20 });
 
@@ -128,7 +132,11 @@ describe('children of a service', () => {
       children: [{ args: ['ignores'], options: { timeoutMs: 400, name: 'mule' } }],
     });
     const ending = await terminate(scene);
-    const details = childIn(ending)?.details as Record<string, number>;
+    const { details, registeredAt } = childIn(ending) as {
+      details: Record<string, number>;
+      registeredAt: string;
+    };
+    expect(registeredAt).toMatch(/fixtures\/children-service\.js:\d+:\d+$/);
     expect(details).toMatchObject({ by: 'killed', signal: 'SIGKILL', timeoutMs: 400 });
     expect(details.tookMs).toBeGreaterThanOrEqual(400);
     expect(ending.stderr).toMatch(/child "mule" \(pid \d+\) did not end in 400 ms after SIGTERM: SIGKILL/);
@@ -155,6 +163,7 @@ describe('children of a service', () => {
     await scene.service.line('ended by itself');
     const [released] = pidsOf(scene);
     const ending = await terminate(scene);
+    await guardGone(scene);
     expect(reportIn(ending).handlers.filter(({ name }) => name.startsWith('stop child'))).toEqual([]);
     expect(scene.story()).not.toContain('persists SIGTERM');
     expect(scene.alive()).toContain(released);
@@ -180,6 +189,7 @@ describe('children of a service', () => {
   it('negative twin: without a group the grandchild is left behind', async () => {
     const scene = await openScene({ children: [{ args: ['spawns'], options: { timeoutMs: 500 } }] });
     await terminate(scene);
+    await guardGone(scene);
     expect(scene.story()).not.toContain('ignores SIGTERM');
     expect(scene.alive()).toHaveLength(1);
   });
@@ -236,12 +246,13 @@ describe('a service that ends without a shutdown', () => {
   });
 
   it('negative twin: those that may outlive it do', async () => {
-    const scene = await openScene({
-      children: two.map((child) => ({ ...child, options: { ...child.options, mayOutlive: true } })),
-    });
+    const outlive = two.map((child) => ({ ...child, options: { ...child.options, mayOutlive: true } }));
+    const third = { args: ['persists', '0'], options: { signal: 'SIGHUP' } };
+    const scene = await openScene({ children: [...outlive, third] });
     await terminate(scene, 'SIGKILL');
-    expect(scene.alive()).toEqual(expect.arrayContaining(pidsOf(scene)));
-    expect(scene.story()).toEqual([]);
+    await guardGone(scene);
+    expect(scene.alive().sort()).toEqual(pidsOf(scene).slice(0, 2).sort());
+    expect(scene.story()).toEqual(['persists SIGHUP', 'persists persisted']);
   });
 
   it('process.exit: the same', async () => {
@@ -260,10 +271,10 @@ describe('a service that ends without a shutdown', () => {
 
   it('the shell that watches over them is started anew when somebody ends it', async () => {
     const scene = await openScene({ children: two });
-    const [shell] = scene.alive().filter((pid) => commandOf(pid).includes('shutdown-bus-guard'));
+    const [shell] = guardsOf(scene);
     process.kill(shell as number, 'SIGKILL');
     await vi.waitFor(() => {
-      const now = scene.alive().filter((pid) => commandOf(pid).includes('shutdown-bus-guard'));
+      const now = guardsOf(scene);
       expect(now).toHaveLength(1);
       expect(now).not.toContain(shell);
     });
@@ -385,6 +396,10 @@ describe('a signal that somebody sends to everybody', () => {
 
 function pidsOf({ service }: Scene): number[] {
   return (service.texts().stdout.match(/pids (.*)/)?.[1] ?? '').split(' ').map(Number);
+}
+
+function guardsOf(scene: Scene): number[] {
+  return scene.alive().filter((pid) => commandOf(pid).includes('shutdown-bus-guard'));
 }
 
 function commandOf(pid: number): string {
