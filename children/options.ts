@@ -31,8 +31,9 @@ export interface ChildOptions {
   readonly priority?: number;
   /**
    * The signal that began the shutdown reached the child as well, by a terminal, systemd or Heroku: it is sent once more only
-   * when three quarters of the child's time are over.
-   * @default recognised
+   * when three quarters of the child's time are over. `false`: it is sent at once. Set that under systemd with `KillMode=mixed` or
+   * `process`, where SIGTERM reaches the service alone and nobody can tell; the child would wait for nothing.
+   * @default recognised; SIGTERM only for a child whose own `signal` it is
    */
   readonly signalled?: boolean;
   /** It goes on when the service has ended, and is not asked to end with it. @default false */

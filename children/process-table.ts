@@ -24,12 +24,14 @@ export interface ProcessFacts {
  * @see https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
  */
 export function readProcess(pid: number): ProcessFacts | undefined {
-  let text: string;
   try {
-    text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return factsIn(pid, readFileSync(`/proc/${pid}/stat`, 'latin1'));
   } catch {
     return undefined;
   }
+}
+
+function factsIn(pid: number, text: string): ProcessFacts {
   // The name, in brackets, may have anything in it.
   const [state = '', , group, session, terminal, foreground] = text
     .slice(text.lastIndexOf(')') + 2)
@@ -52,19 +54,34 @@ export function readControlGroups(pid: number): string | undefined {
   }
 }
 
-/** Whether a process group has a member that has not ended. */
+/** Whether a process group has a member that has not ended. Never throws. */
 export function isGroupAlive(leader: number): boolean {
   if (!canSignal(-leader)) return false;
   // A member that nobody has waited for can still be signalled.
-  return (
-    process.platform !== 'linux' || processes().some((one) => one.group === leader && !isOver(one.state))
-  );
+  if (process.platform !== 'linux') return true;
+  try {
+    return processes().some((one) => one.group === leader && !isOver(one.state));
+  } catch {
+    // No file can be opened, or there is no /proc: whoever can be signalled counts as alive.
+    return true;
+  }
 }
 
+/** What a file of /proc gives when its process has ended meanwhile. */
+const GONE = new Set(['ENOENT', 'ESRCH']);
+
+/** @throws when /proc cannot be read. */
 function processes(): ProcessFacts[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => readProcess(Number(name)) ?? []);
+    .flatMap((name) => {
+      try {
+        return factsIn(Number(name), readFileSync(`/proc/${name}/stat`, 'latin1'));
+      } catch (error) {
+        if (GONE.has((error as NodeJS.ErrnoException).code ?? '')) return [];
+        throw error;
+      }
+    });
 }
 
 function isOver(state: string): boolean {

@@ -8,6 +8,8 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
   readonly childPid: number;
+  /** What asks the child to end. */
+  readonly signal: NodeJS.Signals;
 }
 
 /** Of a terminal's keys, and of its end. */
@@ -21,6 +23,8 @@ const TERMINAL_SIGNALS = new Set<NodeJS.Signals>(['SIGINT', 'SIGQUIT', 'SIGHUP']
  * systemd      SIGTERM: everybody in the unit's control group, unless its KillMode says otherwise
  * Heroku       SIGTERM: every process of the dyno
  * ```
+ *
+ * KillMode=mixed, and a SIGTERM that somebody sends to the service alone, look the same from here.
  */
 export function isSignalShared(reason: ShutdownReason, where: Surroundings): boolean {
   if (reason.kind !== 'signal') return false;
@@ -28,7 +32,9 @@ export function isSignalShared(reason: ShutdownReason, where: Surroundings): boo
   return TERMINAL_SIGNALS.has(reason.signal) && isInForeground(where);
 }
 
-function isTermShared({ platform, env, pid, childPid }: Surroundings): boolean {
+function isTermShared({ platform, env, pid, childPid, signal }: Surroundings): boolean {
+  // SIGTERM is not what ends such a child, whoever has sent it.
+  if (signal !== 'SIGTERM') return false;
   if (platform === 'heroku') return true;
   // Everything below a unit inherits its other variables.
   if (env.SYSTEMD_EXEC_PID !== String(pid)) return false;

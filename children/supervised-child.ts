@@ -1,10 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
-import { type Clock, sleep } from '../src/clock.js';
+import type { Clock } from '../src/clock.js';
 import { messageOf, ShutdownError } from '../src/errors.js';
 import { type Logger, loggerOf } from '../src/logger.js';
+import { GroupEnd } from './group-end.js';
 import { type Guard, guardOf, type Ward } from './guard.js';
 import { type ChildSettings, checkTimeout } from './options.js';
-import { isGroupAlive } from './process-table.js';
+import { type StopOrder, StopPlan } from './stop-plan.js';
 
 /** Where a child is in its life: `stopping` from the signal that asks it to end. */
 export type ChildState = 'running' | 'stopping' | 'ended';
@@ -21,19 +22,6 @@ export interface ChildEnding {
   readonly tookMs: number;
 }
 
-/** How a child is ended. */
-export interface StopOrder {
-  /** Milliseconds until SIGKILL. */
-  readonly timeoutMs: number;
-  /** Somebody else has sent the signal already. */
-  readonly signalled?: boolean;
-}
-
-/** Between two looks whether anybody is left of a group whose leader has ended: nobody tells us. */
-const LOOK_MS = { stopping: 20, running: 500 } as const;
-/** The part of its time after which a child that somebody else was to signal gets the signal all the same. */
-const DOUBT = 0.75;
-
 /** A child process that ends with the service. Disposing it takes it out of the service's hands; it goes on. */
 export class SupervisedChild implements Disposable {
   /** The process itself. */
@@ -46,20 +34,25 @@ export class SupervisedChild implements Disposable {
   readonly #log: Logger;
   readonly #guard: Guard | undefined;
   readonly #undo: (() => void)[] = [];
-  /** Ends the pause between two looks. */
-  #wake: () => void = () => {};
+  readonly #groupEnd = new GroupEnd();
+  readonly #plan: StopPlan;
   #ending: ChildEnding | undefined;
   #state: ChildState = 'running';
   #askedAt: number | undefined;
-  #killed = false;
-  #stopped: Promise<ChildEnding> | undefined;
+  /** Whom SIGKILL met: `others` are those of its group that it has left behind. */
+  #killed: 'child' | 'others' | undefined;
+  #isReleased = false;
+  #isGroup: boolean;
+  #stopped: Promise<void> | undefined;
 
   /** @internal */
   constructor(child: ChildProcess, settings: ChildSettings) {
     this.process = child;
     this.name = settings.name;
     this.#settings = settings;
+    this.#isGroup = settings.group;
     this.#clock = settings.bus.config.clock;
+    this.#plan = new StopPlan(this.#clock);
     this.#log = loggerOf(settings.bus);
     this.#guard = settings.mayOutlive ? undefined : guardOf(this.#log);
     this.#watch();
@@ -77,18 +70,23 @@ export class SupervisedChild implements Disposable {
   }
 
   /**
-   * Asks the child to end and sees to it that it does: signal, `timeoutMs`, SIGKILL. Called again it joins the first call.
-   * @returns how it ended.
+   * Asks the child to end and sees to it that it does: signal, `timeoutMs`, SIGKILL. Called again, also by the shutdown, it joins the
+   * first call, and the shortest time counts.
+   * @returns how it ended; of a released child, whenever that is.
    * @throws {ShutdownError} `INVALID_OPTION`.
    */
   stop({ timeoutMs = this.#settings.timeoutMs }: { readonly timeoutMs?: number } = {}): Promise<ChildEnding> {
     const problem = checkTimeout(timeoutMs);
     if (problem !== undefined) throw new ShutdownError('INVALID_OPTION', `child "${this.name}": ${problem}`);
-    return this.end({ timeoutMs });
+    void this.end({ timeoutMs });
+    return this.ended;
   }
 
-  /** Takes the child out of the service's hands: nobody ends it any more. Safe to call twice. */
+  /** Takes the child out of the service's hands: nobody ends it any more, a stop under way is called off. Safe to call twice. */
   release(): void {
+    this.#isReleased = true;
+    this.#plan.wake();
+    this.#groupEnd.expect(false);
     if (this.pid !== undefined) this.#guard?.forget(this.pid);
     for (const undo of this.#undo.splice(0)) undo();
   }
@@ -97,18 +95,21 @@ export class SupervisedChild implements Disposable {
     this.release();
   }
 
-  /** @internal */
-  end(order: StopOrder): Promise<ChildEnding> {
-    this.#stopped ??= this.#stop(order);
+  /** @internal Resolves when it has ended, or is released. */
+  end(order: StopOrder): Promise<void> {
+    if (this.#isReleased) return Promise.resolve();
+    this.#plan.order(order);
+    this.#stopped ??= this.#stop();
     return this.#stopped;
   }
 
   /** @internal Ends it now. */
   kill(): void {
-    if (this.#state === 'ended') return;
+    if (this.#isReleased) return;
     this.#askedAt ??= this.#clock.now();
-    this.#killed = true;
+    this.#killed ??= this.#hasExited ? 'others' : 'child';
     this.#send('SIGKILL');
+    this.#groupEnd.expect(true);
   }
 
   /** @internal Called when the child has ended, or is released. */
@@ -118,54 +119,55 @@ export class SupervisedChild implements Disposable {
 
   /** @internal What the report says of it. */
   details(): Readonly<Record<string, unknown>> {
-    const { signal, timeoutMs, group } = this.#settings;
+    const { signal, timeoutMs } = this.#settings;
+    const group = this.#isGroup;
     return { pid: this.pid, state: this.#state, signal, timeoutMs, ...(group && { group }), ...this.#ending };
   }
 
-  async #stop({ timeoutMs, signalled = false }: StopOrder): Promise<ChildEnding> {
-    if (this.#state === 'ended') return this.ended;
+  async #stop(): Promise<void> {
     const { signal } = this.#settings;
+    const gone = new Promise<void>((resolve) => this.onRelease(resolve));
     this.#state = 'stopping';
-    this.#askedAt = this.#clock.now();
-    this.#watch({ signal: undefined, timeoutMs });
-    this.#wake();
-    const over = new AbortController();
-    const ended = this.ended.finally(() => over.abort());
-    if (signalled) await sleep(this.#clock, timeoutMs * DOUBT, over.signal);
-    if (!over.signal.aborted) this.#send(signal);
-    await sleep(this.#clock, this.#askedAt + timeoutMs - this.#clock.now(), over.signal);
-    if (!over.signal.aborted) {
-      this.#log.warn(
-        `child ${this.#label} did not end in ${Math.round(timeoutMs)} ms after ${signal}: SIGKILL`,
-      );
+    const askedAt = this.#plan.beganAt as number;
+    this.#askedAt = askedAt;
+    this.#groupEnd.expect(true);
+    if (this.#plan.askInMs > 0) await this.#restUntil('askInMs', signal);
+    this.#send(signal);
+    await this.#restUntil('killInMs', undefined);
+    // An event loop that was blocked has both to tell: that the time is over, and that the child has ended in it.
+    await pollTurn();
+    if (!this.#isReleased) {
+      const ms = Math.round(this.#plan.killAt - askedAt);
+      this.#log.warn(`child ${this.#label} did not end in ${ms} ms after ${signal}: SIGKILL`);
       this.kill();
     }
-    return ended;
+    await gone;
+  }
+
+  /** @param signal what the guard has still to send, should this process be killed meanwhile. */
+  async #restUntil(moment: 'askInMs' | 'killInMs', signal: NodeJS.Signals | undefined): Promise<void> {
+    while (!this.#isReleased && this.#plan[moment] > 0) {
+      this.#watch({ signal, timeoutMs: this.#plan.killInMs });
+      await this.#plan.rest(this.#plan[moment]);
+    }
   }
 
   async #awaitEnd(): Promise<ChildEnding> {
     const { code, signal, error } = await exitOf(this.process);
     if (error) this.#log.error(`child "${this.name}" could not be started: ${messageOf(error)}`);
     const { pid } = this;
-    if (this.#settings.group && pid !== undefined) while (isGroupAlive(pid)) await this.#pause();
+    if (this.#isGroup && pid !== undefined) await this.#groupEnd.of(pid);
     const tookMs = this.#askedAt === undefined ? 0 : Math.round(this.#clock.now() - this.#askedAt);
-    const by = this.#killed ? 'killed' : this.#askedAt === undefined ? 'itself' : 'asked';
+    // SIGKILL may have come when the child had ended in time, and nobody had told us yet.
+    const isKilled = this.#killed === 'others' || (this.#killed === 'child' && signal === 'SIGKILL');
+    const by = isKilled ? 'killed' : this.#askedAt === undefined ? 'itself' : 'asked';
     return Object.freeze({ code, signal, by, tookMs });
   }
 
   /** The guard ends it when this process is killed. */
   #watch({ signal, timeoutMs }: Pick<Ward, 'signal' | 'timeoutMs'> = this.#settings): void {
     const { pid } = this;
-    if (pid !== undefined) this.#guard?.watch({ pid, group: this.#settings.group, signal, timeoutMs });
-  }
-
-  #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-      const timer = setTimeout(resolve, LOOK_MS[this.#askedAt === undefined ? 'running' : 'stopping']);
-      // While nobody waits for the group, it keeps no process alive.
-      if (this.#askedAt === undefined) timer.unref();
-    });
+    if (pid !== undefined) this.#guard?.watch({ pid, group: this.#isGroup, signal, timeoutMs });
   }
 
   #close(ending: ChildEnding): void {
@@ -181,21 +183,39 @@ export class SupervisedChild implements Disposable {
 
   #send(signal: NodeJS.Signals): void {
     const { pid } = this;
-    if (pid === undefined) return;
+    if (pid === undefined || this.#isReleased) return;
     try {
-      if (this.#settings.group) process.kill(-pid, signal);
+      if (this.#isGroup) process.kill(-pid, signal);
       else this.process.kill(signal);
     } catch (error) {
-      // Ended meanwhile.
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH')
         this.#log.warn(`${signal} could not be sent to child ${this.#label}: ${String(error)}`);
+      // Else it has ended meanwhile, or there is no such group.
+      else if (this.#isGroup && !this.#hasExited) this.#sendAlone(pid, signal);
     }
+  }
+
+  /** Without /proc nobody could tell before that it leads no group. */
+  #sendAlone(pid: number, signal: NodeJS.Signals): void {
+    this.#log.warn(
+      `child ${this.#label} leads no process group: ${signal} goes to it alone; start it with { detached: true }`,
+    );
+    this.#guard?.forget(pid);
+    this.#isGroup = false;
+    this.#send(signal);
+  }
+
+  get #hasExited(): boolean {
+    return this.process.exitCode !== null || this.process.signalCode !== null;
   }
 
   get #label(): string {
     return `"${this.name}" (pid ${this.pid})`;
   }
 }
+
+/** Resolves when the operating system was asked once what has happened. */
+const pollTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 interface Exit {
   readonly code: number | null;

@@ -129,6 +129,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     return this.#haste.isUnhurried;
   }
 
+  /** @internal Of the shutdown under way: every step with this priority or a higher one has begun. */
+  get cursor(): number {
+    return this.#run?.cursor ?? Number.POSITIVE_INFINITY;
+  }
+
   /**
    * @internal Reports what those left that have ended meanwhile, without waiting for the next heartbeat, and goes on doing so during
    * the shutdown: for a process that survives others.
@@ -344,8 +349,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   }
 
   #refusePastPhase({ name, priority }: Subscriber): void {
-    if (this.#state === 'running' || (this.#run && this.#state === 'stopping' && priority < this.#run.cursor))
-      return;
+    if (this.#state === 'running' || (this.#state === 'stopping' && priority < this.cursor)) return;
     throw new ShutdownError(
       'PHASE_PAST',
       `handler "${name}" with priority ${priority} came too late: the shutdown is already past that phase`,

@@ -101,6 +101,7 @@ export class ShutdownRun {
 
     // 3. Handlers, phase by phase, higher priorities first. The built-in steps are among them.
     for (const phase of PHASES) await this.#runPhase(phase);
+    this.cursor = Number.NEGATIVE_INFINITY;
 
     // 4. Nobody is left to be told.
     await this.#closeNotifiers(reporter);

@@ -28,6 +28,15 @@ describe('the bus', () => {
     });
   });
 
+  it('a handler is known by the line that subscribed it, also of an application beside this package', async () => {
+    const { bus } = createTestBus();
+    bus.subscribeShutdown(() => {}, { name: 'pool' });
+    const [, place] = (await bus.requestShutdown()).handlers.flatMap(({ name, registeredAt }) =>
+      name === 'pool' ? [name, registeredAt] : [],
+    );
+    expect(place).toMatch(/test\/bus\.test\.ts:\d+:\d+$/);
+  });
+
   it('A13: two buses have different ids', () => {
     expect(createTestBus().bus.instanceId).not.toBe(createTestBus().bus.instanceId);
   });

@@ -160,7 +160,7 @@ describe('the behaviours asked for', () => {
     ...Array.from({ length: 27 }, (_, index) => `D${String(index + 1).padStart(2, '0')}`),
   ];
   // To come.
-  const later = ['D25', 'D26'];
+  const later = ['D25'];
 
   it('each has a test that carries its id', () => {
     const names = filesIn('test', /\.test\.ts$/)

@@ -70,6 +70,10 @@ function childIn(ending: Ending) {
   return reportIn(ending).handlers.find(({ name }) => name.startsWith('stop child'));
 }
 
+/** The shell that watches over the children has done all it had to. */
+const guardGone = async (scene: Scene) =>
+  vi.waitFor(() => expect(guardsOf(scene)).toEqual([]), { timeout: 15_000, interval: 20 });
+
 const gone = async (scene: Scene) =>
   vi.waitFor(() => expect(scene.alive()).toEqual([]), { timeout: 15_000, interval: 20 });
 
@@ -128,7 +132,11 @@ describe('children of a service', () => {
       children: [{ args: ['ignores'], options: { timeoutMs: 400, name: 'mule' } }],
     });
     const ending = await terminate(scene);
-    const details = childIn(ending)?.details as Record<string, number>;
+    const { details, registeredAt } = childIn(ending) as {
+      details: Record<string, number>;
+      registeredAt: string;
+    };
+    expect(registeredAt).toMatch(/fixtures\/children-service\.js:\d+:\d+$/);
     expect(details).toMatchObject({ by: 'killed', signal: 'SIGKILL', timeoutMs: 400 });
     expect(details.tookMs).toBeGreaterThanOrEqual(400);
     expect(ending.stderr).toMatch(/child "mule" \(pid \d+\) did not end in 400 ms after SIGTERM: SIGKILL/);
@@ -155,6 +163,7 @@ describe('children of a service', () => {
     await scene.service.line('ended by itself');
     const [released] = pidsOf(scene);
     const ending = await terminate(scene);
+    await guardGone(scene);
     expect(reportIn(ending).handlers.filter(({ name }) => name.startsWith('stop child'))).toEqual([]);
     expect(scene.story()).not.toContain('persists SIGTERM');
     expect(scene.alive()).toContain(released);
@@ -180,6 +189,7 @@ describe('children of a service', () => {
   it('negative twin: without a group the grandchild is left behind', async () => {
     const scene = await openScene({ children: [{ args: ['spawns'], options: { timeoutMs: 500 } }] });
     await terminate(scene);
+    await guardGone(scene);
     expect(scene.story()).not.toContain('ignores SIGTERM');
     expect(scene.alive()).toHaveLength(1);
   });
@@ -236,12 +246,13 @@ describe('a service that ends without a shutdown', () => {
   });
 
   it('negative twin: those that may outlive it do', async () => {
-    const scene = await openScene({
-      children: two.map((child) => ({ ...child, options: { ...child.options, mayOutlive: true } })),
-    });
+    const outlive = two.map((child) => ({ ...child, options: { ...child.options, mayOutlive: true } }));
+    const third = { args: ['persists', '0'], options: { signal: 'SIGHUP' } };
+    const scene = await openScene({ children: [...outlive, third] });
     await terminate(scene, 'SIGKILL');
-    expect(scene.alive()).toEqual(expect.arrayContaining(pidsOf(scene)));
-    expect(scene.story()).toEqual([]);
+    await guardGone(scene);
+    expect(scene.alive().sort()).toEqual(pidsOf(scene).slice(0, 2).sort());
+    expect(scene.story()).toEqual(['persists SIGHUP', 'persists persisted']);
   });
 
   it('process.exit: the same', async () => {
@@ -260,10 +271,10 @@ describe('a service that ends without a shutdown', () => {
 
   it('the shell that watches over them is started anew when somebody ends it', async () => {
     const scene = await openScene({ children: two });
-    const [shell] = scene.alive().filter((pid) => commandOf(pid).includes('shutdown-bus-guard'));
+    const [shell] = guardsOf(scene);
     process.kill(shell as number, 'SIGKILL');
     await vi.waitFor(() => {
-      const now = scene.alive().filter((pid) => commandOf(pid).includes('shutdown-bus-guard'));
+      const now = guardsOf(scene);
       expect(now).toHaveLength(1);
       expect(now).not.toContain(shell);
     });
@@ -310,6 +321,49 @@ describe('a signal that somebody sends to everybody', () => {
     expect(scene.story()).toContain('persists persisted');
   });
 
+  it.each([
+    ['its own signal is another one', { signal: 'SIGHUP' }, 'persists SIGHUP'],
+    ['it is told that nobody has sent it, as with KillMode=mixed', { signalled: false }, 'persists SIGTERM'],
+  ])('systemd: the child is asked at once when %s', async (_, options, heard) => {
+    const scene = await openScene({
+      env: { SYSTEMD_EXEC_PID: 'own pid' },
+      bus: { budgetMs: 60_000 },
+      children: [{ args: ['persists', '50'], options: { timeoutMs: 20_000, ...options } }],
+    });
+    const ending = await terminate(scene);
+    expect(childIn(ending)).toMatchObject({ details: { by: 'asked', code: 0 } });
+    // Three quarters of its time would be 15 s.
+    expect(ending.afterKillMs).toBeLessThan(10_000);
+    expect(scene.story()).toContain(heard);
+  });
+
+  it('the service is killed while the signal is held back: the child hears it all the same', async () => {
+    const scene = await openScene({
+      env: { SYSTEMD_EXEC_PID: 'own pid' },
+      bus: { budgetMs: 60_000 },
+      children: [{ args: ['persists', '50'], options: { timeoutMs: 20_000 } }],
+    });
+    scene.service.kill('SIGTERM');
+    await vi.waitFor(() => expect(scene.story()).toContain('service drain'), { timeout: 15_000 });
+    await terminate(scene, 'SIGKILL');
+    await vi.waitFor(() => expect(scene.story()).toContain('persists persisted'), { timeout: 15_000 });
+  });
+
+  it('the service is killed when the signal was sent: the child has what is left of its time, not the whole', async () => {
+    const scene = await openScene({
+      env: { SYSTEMD_EXEC_PID: 'own pid' },
+      bus: { budgetMs: 30_000 },
+      children: [{ args: ['ignores'], options: { timeoutMs: 6000 } }],
+    });
+    scene.service.kill('SIGTERM');
+    await vi.waitFor(() => expect(scene.story()).toContain('ignores SIGTERM'), { timeout: 15_000 });
+    const killedAt = performance.now();
+    await terminate(scene, 'SIGKILL');
+    await gone(scene);
+    expect(performance.now() - killedAt).toBeLessThan(4500);
+    expect(scene.story().filter((line) => line === 'ignores SIGTERM')).toHaveLength(1);
+  });
+
   const hasScript = spawnSync('script', ['--version']).status === 0;
   const onTerminal = async (options: object) => {
     const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-'));
@@ -342,6 +396,10 @@ describe('a signal that somebody sends to everybody', () => {
 
 function pidsOf({ service }: Scene): number[] {
   return (service.texts().stdout.match(/pids (.*)/)?.[1] ?? '').split(' ').map(Number);
+}
+
+function guardsOf(scene: Scene): number[] {
+  return scene.alive().filter((pid) => commandOf(pid).includes('shutdown-bus-guard'));
 }
 
 function commandOf(pid: number): string {
