@@ -47,6 +47,7 @@ function lmdbHarness(): StoreHarness {
   return {
     ...otherProcesses({ kind: 'lmdb', options: { path } }),
     store: async () => lmdbStore({ path }),
+    lacks: ['own'],
     async wipe() {
       for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true });
     },
@@ -63,7 +64,7 @@ function readmeHarness(): StoreHarness {
       for (const name of readdirSync(path)) rmSync(join(path, name));
     },
     patienceMs: 20_000,
-    lacks: ['giveBack', 'setAside'],
+    lacks: ['giveBack', 'setAside', 'own'],
   };
 }
 
@@ -89,6 +90,7 @@ function redisHarness(port: number): StoreHarness {
     ...otherProcesses({ kind: 'redis', options }),
     patienceMs: 20_000,
     store: async () => redisStore(options),
+    lacks: ['own'],
     hanging: async () => redisStore({ ...options, url: `redis://127.0.0.1:${silent.port}` }),
     wipe: () => wipe(port, options.prefix),
   };
@@ -101,6 +103,7 @@ function clusterHarness(): StoreHarness {
     abandon: otherProcesses({ kind: 'redis', options, nodes }).abandon,
     patienceMs: 20_000,
     store: async () => redisStore({ ...options, client: clusterClient }),
+    lacks: ['own'],
     wipe: () => wipe(cluster.port, options.prefix),
   };
 }
