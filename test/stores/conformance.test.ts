@@ -47,7 +47,6 @@ function lmdbHarness(): StoreHarness {
   return {
     ...otherProcesses({ kind: 'lmdb', options: { path } }),
     store: async () => lmdbStore({ path }),
-    lacks: ['own'],
     async wipe() {
       for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true });
     },
