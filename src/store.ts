@@ -110,7 +110,7 @@ export interface JobStore {
   /**
    * Makes this process the one owner of a name, any text, for all processes that use the place; `undefined` when another one is, or
    * this one already. A name is given up by `release` and `close`, and is free when its owner is dead, however it died. Settles as soon
-   * as that can be known, or `signal` aborts: never waits until it is free. After `close` nothing is owned.
+   * as that can be known, or with `undefined` soon after `signal` aborts: never waits until it is free. After `close` nothing is owned.
    */
   own?(name: string, signal?: AbortSignal): Promise<StoreOwnership | undefined>;
   /** Lets go: what is still kept is an orphan from here on. Safe to call twice. */

@@ -89,7 +89,6 @@ function redisHarness(port: number): StoreHarness {
     ...otherProcesses({ kind: 'redis', options }),
     patienceMs: 20_000,
     store: async () => redisStore(options),
-    lacks: ['own'],
     hanging: async () => redisStore({ ...options, url: `redis://127.0.0.1:${silent.port}` }),
     wipe: () => wipe(port, options.prefix),
   };
@@ -102,7 +101,6 @@ function clusterHarness(): StoreHarness {
     abandon: otherProcesses({ kind: 'redis', options, nodes }).abandon,
     patienceMs: 20_000,
     store: async () => redisStore({ ...options, client: clusterClient }),
-    lacks: ['own'],
     wipe: () => wipe(cluster.port, options.prefix),
   };
 }

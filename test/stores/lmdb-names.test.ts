@@ -57,7 +57,14 @@ describe('an owner in another container, of which only the heartbeat is known', 
 });
 
 describe('a name of any kind', () => {
-  it.each(['', 'a/b', '~', 'ü', '\ud800', 'x'.repeat(5000)])('D25: %j has one owner', async (name) => {
+  it.each([
+    ['empty', ''],
+    ['with a slash', 'a/b'],
+    ['like a hash', '~'],
+    ['not ASCII', 'ü'],
+    ['half a character', '\ud800'],
+    ['a long one', 'x'.repeat(5000)],
+  ])('D25: %s: has one owner', async (_what, name) => {
     const [first, second] = [living(FIRST), living(SECOND)];
     const ownership = await first.store.own?.(name);
     expect(await second.store.own?.(name)).toBeUndefined();
