@@ -48,6 +48,11 @@ export interface StoreOwnership {
    */
   readonly signal: AbortSignal;
   /**
+   * The owner before died with the name, at least so many milliseconds ago: what it has started may still be ending. `undefined` when
+   * it gave the name up, or there was none.
+   */
+  readonly deadMs?: number | undefined;
+  /**
    * Somebody else may own the name. Resolves when others can know, or cannot be told: then it ends by itself. Never rejects, safe to
    * call twice, and no end to what the next owner has.
    */

@@ -77,7 +77,7 @@ class RedisStore implements JobStore {
     this.#ownId = instanceId;
     const warn = (text: string) => owner.warn(text);
     const shared = { line, instanceId, prefix, leaseMs, mayJudge };
-    const names = new Names({ ...shared, beat: () => mirror.beat() });
+    const names = new Names({ ...shared, heartbeatMs: this.heartbeatMs, beat: () => mirror.beat() });
     this.#parts = { mirror, names, claims: new Claims({ ...shared, warn }) };
     line.start({
       up: () => mirror.up(),

@@ -41,9 +41,9 @@ export interface StoreCase {
 }
 
 /**
- * The contract of `JobStore` as test cases, S01 to S39, for any test runner that runs them one after the other and gives each
- * some times the harness's `patienceMs`. Each case makes its own stores and closes them. S01 to S20, S29 to S31, S35 and S36 are left
- * out without `abandon`, S25 without `leave`, S26 and S27 without `hanging`, S28 without `wipe`, S32 to S39 with `lacks: ['own']`; a store
+ * The contract of `JobStore` as test cases, S01 to S40, for any test runner that runs them one after the other and gives each
+ * some times the harness's `patienceMs`. Each case makes its own stores and closes them. S01 to S20, S29 to S31, S35, S36 and S40 are
+ * left out without `abandon`, S25 without `leave`, S26 and S27 without `hanging`, S28 without `wipe`, S32 to S40 with `lacks: ['own']`; a store
  * that has no `own`, and a harness that does not say so, fail them.
  * @example
  * ```ts

@@ -128,6 +128,24 @@ export const ownerCases: readonly StoreCase[] = [
       assert.ok(next === undefined || signal.aborted, 'two own the same name; tell the first one in time');
     },
   },
+  {
+    id: 'S40',
+    title: 'whoever takes over from a dead owner is told so, and whoever takes what was given up is not',
+    needs: 'abandon',
+    uses: 'own',
+    run: async (trial) => {
+      const tenant = await trial.tenant();
+      const name = newName();
+      await trial.abandon({ do: 'own', name });
+      // Whether anybody gets it is the business of another case.
+      const inherited = await tenant.waitToOwn(name, trial.patienceMs);
+      if (inherited === undefined) return;
+      assert.ok(Number(inherited.deadMs) >= 0, 'say by `deadMs` for how long its owner has been dead');
+      await inherited.release();
+      const given = await mustOwn(trial, tenant, name);
+      assert.equal(given.deadMs, undefined, 'nobody died with the name');
+    },
+  },
 ];
 
 function ask({ store }: Tenant, name: string): Promise<StoreOwnership | undefined> {

@@ -63,13 +63,13 @@ export const ownerSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
         const over = new AbortController();
         let isReleased = false;
         ownership.signal.addEventListener('abort', () => isReleased || over.abort());
-        return {
+        return aroundOwnership(ownership, {
           signal: over.signal,
           release() {
             isReleased = true;
             return ownership.release();
           },
-        };
+        });
       },
     }),
   ),
@@ -95,6 +95,15 @@ export const ownerSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
         },
       });
   },
+  // Does not say who had it before.
+  S40: alone((inner) =>
+    around(inner, {
+      async own(name, signal) {
+        const ownership = await inner.own?.(name, signal);
+        return ownership && aroundOwnership(ownership, { deadMs: undefined });
+      },
+    }),
+  ),
 };
 
 interface OwningChanges {

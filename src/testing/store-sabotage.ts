@@ -30,7 +30,7 @@ export function around(inner: JobStore, changed: Partial<JobStore>): JobStore {
 
 /** The same ownership with a few things done differently. */
 export function aroundOwnership(inner: StoreOwnership, changed: Partial<StoreOwnership>): StoreOwnership {
-  return { signal: inner.signal, release: () => inner.release(), ...changed };
+  return { signal: inner.signal, deadMs: inner.deadMs, release: () => inner.release(), ...changed };
 }
 
 /** The same owner with a few things said differently. */

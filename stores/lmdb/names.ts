@@ -41,17 +41,18 @@ export class Names {
     const place = namePlace(name);
     if (this.#held.has(place)) return undefined;
     const value = `${instanceId} ${randomBytes(6).toString('hex')}`;
-    const isTaken = transact(database, () => {
+    const before = transact(database, () => {
       const [holder] = database.get(place)?.split(' ') ?? [];
       // One of ours that is not held could not be released.
-      if (holder !== undefined && holder !== instanceId && isOwnerAlive(database, holder, () => {}))
-        return true;
+      const isFree = holder === undefined || holder === instanceId;
+      if (!isFree && isOwnerAlive(database, holder, () => {})) return 'alive';
       beat();
       database.putSync(place, value);
-      return false;
+      return isFree ? 'free' : 'dead';
     });
-    if (isTaken) return undefined;
-    const held = new Held(name, value, () => this.#release(place, held));
+    if (before === 'alive') return undefined;
+    const deadMs = before === 'dead' ? 0 : undefined;
+    const held = new Held({ name, value, deadMs, release: () => this.#release(place, held) });
     this.#held.set(place, held);
     this.#beSure();
     return held;
@@ -127,17 +128,24 @@ export class Names {
   }
 }
 
+interface HeldParts {
+  readonly name: string;
+  readonly value: string;
+  readonly deadMs: number | undefined;
+  readonly release: () => Promise<void>;
+}
+
 /** One of them. */
 class Held implements StoreOwnership {
   readonly value: string;
-  readonly #name: string;
+  readonly deadMs: number | undefined;
+  readonly #parts: HeldParts;
   readonly #over = new AbortController();
-  readonly #release: () => Promise<void>;
 
-  constructor(name: string, value: string, release: () => Promise<void>) {
-    this.#name = name;
-    this.value = value;
-    this.#release = release;
+  constructor(parts: HeldParts) {
+    this.value = parts.value;
+    this.deadMs = parts.deadMs;
+    this.#parts = parts;
   }
 
   get signal(): AbortSignal {
@@ -146,7 +154,7 @@ class Held implements StoreOwnership {
 
   release(): Promise<void> {
     this.end();
-    return this.#release();
+    return this.#parts.release();
   }
 
   end(): void {
@@ -154,7 +162,7 @@ class Held implements StoreOwnership {
   }
 
   lose(why: string): void {
-    const text = `this process is no longer sure to be the owner of ${JSON.stringify(this.#name)}: ${why}`;
+    const text = `this process is no longer sure to be the owner of ${JSON.stringify(this.#parts.name)}: ${why}`;
     this.#over.abort(new ShutdownError('OWNERSHIP_LOST', text));
   }
 }

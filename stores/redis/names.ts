@@ -12,6 +12,7 @@ export interface NamesHost {
   readonly instanceId: string;
   readonly prefix: string;
   readonly leaseMs: number;
+  readonly heartbeatMs: number;
   /** Whether every living owner had the time to say so, since Redis was away or lost what it had. */
   mayJudge(): boolean;
   /** Sees whether Redis still has what it should. */
@@ -107,6 +108,7 @@ class Held implements StoreOwnership {
   readonly #over = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #releasing: Promise<void> | undefined;
+  #deadMs: number | undefined;
 
   constructor(host: NamesHost, name: string, token: string) {
     this.#host = host;
@@ -118,9 +120,13 @@ class Held implements StoreOwnership {
     return this.#over.signal;
   }
 
+  get deadMs(): number | undefined {
+    return this.#deadMs;
+  }
+
   /** @param judges `'1'`: what is not there belongs to nobody. @returns what `OWN_NAME` does. */
   async take(judges: string): Promise<unknown> {
-    const { line, leaseMs } = this.#host;
+    const { line, leaseMs, heartbeatMs } = this.#host;
     const askedMs = performance.now();
     let isLate = false;
     const watched: Pick<Line, 'eval'> = {
@@ -133,6 +139,8 @@ class Held implements StoreOwnership {
     };
     try {
       const answer = await this.#ask(OWN_NAME, [leaseMs, judges], watched);
+      // Its last heartbeat was a whole lease ago, and the next one would have come.
+      if (judges === '1') this.#deadMs = leaseMs - heartbeatMs;
       if (answer === OWNED) this.#holdFrom(askedMs);
       return answer;
     } finally {

@@ -150,6 +150,7 @@ class PlainStore implements JobStore {
     const ownership: PlainOwnership = {
       owner: this.#owner?.instanceId ?? '',
       signal: over.signal,
+      deadMs: before && 0,
       async release() {
         if (names.get(name) === ownership) names.delete(name);
         over.abort();
