@@ -52,9 +52,10 @@ const LOOK_MS = { well: 1000, failed: 5000 } as const;
  *   └──┴─▶ another one's, 1 s
  * ```
  *
- * It waits, with a look each second (one small transaction of LMDB, one script of Redis), until nobody else is the owner; which of
- * several that wait is next is anybody's guess. The shutdown gives the name up after every handler, when children have ended. A killed
- * owner is noticed at the next look with `lmdbStore` (10 s from another container), and after `leaseMs` with `redisStore`.
+ * It waits until nobody else is the owner, with a look each second (one small transaction of LMDB, one script of Redis), and keeps the
+ * process alive meanwhile; which of several that wait is next is anybody's guess. The shutdown gives the name up after every handler, when
+ * children have ended. A killed owner is noticed at the next look with `lmdbStore` (10 s from another container), and after `leaseMs` with
+ * `redisStore`.
  *
  * Whoever owns something listens to `signal`: when it aborts, what the name stands for must end, within half of `leaseMs` with
  * `redisStore`. Release it after that as well.
@@ -79,9 +80,12 @@ export async function becomeOwner(name: string, options: OwnerOptions = {}): Pro
   const stopping = new AbortController();
   const stop = ownCode(() => stopping.abort());
   bus.on('stopping', stop);
+  // What a store waits for may not keep the process alive by itself.
+  const hold = setInterval(() => {}, MAX_TIMER_MS);
   try {
     return await candidate.run(AbortSignal.any([stopping.signal, ...(signal ? [signal] : [])]));
   } finally {
+    clearInterval(hold);
     bus.off('stopping', stop);
   }
 }
