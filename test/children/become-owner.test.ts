@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { becomeOwner, type Ownership } from '../../children/index.js';
+import { becomeOwner, CHILD_DEFAULTS, OWNER_DEFAULTS, type Ownership } from '../../children/index.js';
 import type { JobStore, StoreOwnership } from '../../src/index.js';
 import { memoryStore } from '../../stores/memory.js';
 import { createTestBus, pass, settle, type TestBus } from '../test-bus.js';
@@ -114,6 +114,11 @@ describe('D25: becomeOwner', () => {
 });
 
 describe('D25: the name of a dead owner', () => {
+  it('is waited for as long as its children have by default, and a second', () => {
+    expect(OWNER_DEFAULTS).toEqual({ wait: true, graceMs: 4000 });
+    expect(OWNER_DEFAULTS.graceMs).toBe(CHILD_DEFAULTS.timeoutMs + 1000);
+  });
+
   /** A service that takes the name over from somebody who has been dead for so long. */
   function heir(deadMs: number | undefined) {
     const held = { ...ownership(), deadMs };

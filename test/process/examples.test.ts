@@ -240,8 +240,20 @@ describe('13-children.js', () => {
   });
 });
 
+describe('14-one-owner.js', () => {
+  test('of two at once one polls, and when it has ended the other one does', async () => {
+    const [killed, ended] = await Promise.all([
+      runExample('14-one-owner.js', 'SIGKILL', 'polls: '),
+      runExample('14-one-owner.js', 'SIGTERM', 'polls: '),
+    ]);
+    expect([killed.code, ended.code]).toEqual([null, 0]);
+    expect(killed.before.at(-1)).toMatch(/^process \d+ polls: \d+$/);
+    expect(ended.after.at(-1)).toMatch(/^process \d+ polls no more$/);
+  });
+});
+
 describe('all examples', () => {
-  test('are the thirteen that are tested here', () => {
+  test('are the fourteen that are tested here', () => {
     expect(examples).toEqual([
       '01-stdout.js',
       '02-webhook.js',
@@ -256,6 +268,7 @@ describe('all examples', () => {
       '11-bullmq.js',
       '12-durable-store.js',
       '13-children.js',
+      '14-one-owner.js',
     ]);
   });
 

@@ -13,6 +13,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue, QueueEvents } from 'bullmq';
 import { Webhook } from 'standardwebhooks';
@@ -285,6 +286,22 @@ const scenarios: Readonly<Record<string, (name: string) => Promise<void>>> = {
     // Two processes write the first two lines.
     const lines = (text: string) => text.trim().split('\n').sort();
     expect(lines(await endOf(run, 0))).toEqual(lines(shownOutput(name)));
+  },
+
+  async 'scheduler.mjs'(name) {
+    const env = { SHUTDOWN_STORE: `lmdb:${join(folder, 'owners')}` };
+    const first = start(name, env);
+    await first.line('scheduler runs');
+    const second = start(name, env);
+    // A look, at least.
+    await sleep(2000);
+    expect(second.output()).toBe('');
+    first.kill('SIGTERM');
+    await endOf(first, 0);
+    await second.line('scheduler runs');
+    expect(first.output() + second.output()).toBe(shownOutput(name));
+    second.kill('SIGTERM');
+    await endOf(second, 0);
   },
 
   async 'import-job.mjs'(name) {
