@@ -1,3 +1,4 @@
+export { becomeOwner, OWNER_DEFAULTS, type OwnerOptions, type Ownership } from './become-owner.js';
 export { CHILD_DEFAULTS, type ChildOptions, type ChildOrder } from './options.js';
 export { type SpawnChildOptions, spawnChild } from './spawn-child.js';
 export { superviseChild } from './supervise-child.js';

@@ -10,6 +10,7 @@
  * - `BUS_DISPOSED`: the bus was used after `dispose()`
  * - `PACKAGE_MISSING`: a notifier or store needs a package that is not installed
  * - `STORE_FAILED`: a job store could not keep or read a record (in logs and envelopes)
+ * - `OWNERSHIP_LOST`: a name may be owned by another process from now on (the reason of an ownership's signal)
  * - `DELIVERY_FAILED`: a notifier could not hand an envelope over (in receipts and reports)
  */
 export type ShutdownErrorCode =
@@ -23,6 +24,7 @@ export type ShutdownErrorCode =
   | 'BUS_DISPOSED'
   | 'PACKAGE_MISSING'
   | 'STORE_FAILED'
+  | 'OWNERSHIP_LOST'
   | 'DELIVERY_FAILED';
 
 const BRAND = Symbol.for('shutdown-bus.error');

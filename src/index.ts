@@ -68,5 +68,5 @@ export type {
   PhaseReport,
   ShutdownReport,
 } from './report.js';
-export type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner } from './store.js';
+export type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner, StoreOwnership } from './store.js';
 export type { MemoryWatchOptions } from './triggers/memory.js';

@@ -40,6 +40,25 @@ export interface ClaimOptions {
   readonly mostTries?: number;
 }
 
+/** A name that one process owns, as its store gave it. */
+export interface StoreOwnership {
+  /**
+   * Aborted when it is over: it was released, the store was closed, or it was lost; then `reason` is a `ShutdownError`,
+   * `OWNERSHIP_LOST`. While it is not aborted, and for as long after a loss as the store says, nobody else gets the name.
+   */
+  readonly signal: AbortSignal;
+  /**
+   * The owner before died with the name, at least so many milliseconds ago: what it has started may still be ending. `undefined` when
+   * it gave the name up, or there was none.
+   */
+  readonly deadMs?: number | undefined;
+  /**
+   * Somebody else may own the name. Resolves when others can know, or cannot be told: then it ends by itself. Never rejects, safe to
+   * call twice, and no end to what the next owner has.
+   */
+  release(): Promise<void>;
+}
+
 /**
  * Where open jobs are kept, so that somebody can report them when their process cannot.
  *
@@ -93,6 +112,12 @@ export interface JobStore {
   ): Promise<void>;
   /** Not to be claimed again, whoever began them: kept for a person to look at. Unknown ids are ignored. */
   setAside?(envelopeIds: readonly string[]): Promise<void>;
+  /**
+   * Makes this process the one owner of a name, any text, for all processes that use the place; `undefined` when another one is, or
+   * this one already. A name is given up by `release` and `close`, and is free when its owner is dead, however it died. Settles as soon
+   * as that can be known, or with `undefined` soon after `signal` aborts: never waits until it is free. After `close` nothing is owned.
+   */
+  own?(name: string, signal?: AbortSignal): Promise<StoreOwnership | undefined>;
   /** Lets go: what is still kept is an orphan from here on. Safe to call twice. */
   close(): Promise<void>;
 }

@@ -1,11 +1,13 @@
 import { ShutdownError, show } from '../src/errors.js';
-import type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
+import type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner, StoreOwnership } from '../src/store.js';
 import { asideBytesOf } from './lmdb/aside.js';
 import { Claims, type GivenBack } from './lmdb/claims.js';
 import { type Database, DataFile } from './lmdb/data-file.js';
 import { type OwnerRecord, removeInstance } from './lmdb/instances.js';
 import { type Kind, placeOf, rangeOf } from './lmdb/keys.js';
 import { type Life, ownLife } from './lmdb/life.js';
+import { transact } from './lmdb/mending-locks.js';
+import { Names } from './lmdb/names.js';
 import { writeRecord } from './lmdb/records.js';
 
 /** Options of {@link lmdbStore}. */
@@ -22,7 +24,7 @@ export interface LmdbStoreOptions {
  * kernel has the record. Whoever starts on the same path next, or runs on it already, reports what a dead process left.
  *
  * ```
- * path/jobs.mdb               mode 0600, holds open jobs only
+ * path/jobs.mdb               mode 0600, holds open jobs, and who owns which name
  * path/gate.mdb               empty: its lock lets one process at a time in
  * path/jobs.mdb.aside-<when>  data that could not be read
  * ```
@@ -53,6 +55,9 @@ class LmdbStore implements JobStore {
   #owner: StoreOwner | undefined;
   readonly #warn = (line: string) => this.#owner?.warn(line);
   #claims = new Claims('', this.#warn);
+  #names: Names | undefined;
+  /** The data was lost: owners that live are to say so first. */
+  #quietUntilMs = 0;
   #closed = false;
 
   constructor(path: string) {
@@ -70,6 +75,11 @@ class LmdbStore implements JobStore {
     }
     this.#owner = owner;
     this.#claims = new Claims(owner.instanceId, this.#warn);
+    this.#names ??= new Names({
+      instanceId,
+      beat: () => this.heartbeat(),
+      release: (place, value) => this.#removeName(place, value),
+    });
     this.#file.read((database) => this.#claims.free(database));
     this.#file.write(OWNER_BYTES, (database) => this.#writeOwner(database));
   }
@@ -99,7 +109,9 @@ class LmdbStore implements JobStore {
   heartbeat(): void {
     if (this.#closed) return;
     this.#file.checkIdentity();
-    this.#file.write(OWNER_BYTES, (database) => this.#writeOwner(database));
+    this.#file.write(OWNER_BYTES, (database) =>
+      this.#names?.beat(database, () => this.#writeOwner(database)),
+    );
   }
 
   async claimOrphans(options?: ClaimOptions): Promise<readonly Orphan[]> {
@@ -135,6 +147,18 @@ class LmdbStore implements JobStore {
     this.#file.write(bytes, (database) => this.#claims.setAside(database, envelopeIds));
   }
 
+  async own(name: string): Promise<StoreOwnership | undefined> {
+    const names = this.#names;
+    if (this.#closed) return undefined;
+    if (names === undefined) throw new ShutdownError('STORE_FAILED', 'lmdbStore: it is not open');
+    this.#file.checkIdentity();
+    return this.#file.write(OWNER_BYTES, (database) =>
+      performance.now() < this.#quietUntilMs
+        ? undefined
+        : names.take(database, name, () => this.#writeOwner(database)),
+    );
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -142,11 +166,13 @@ class LmdbStore implements JobStore {
     try {
       this.#file.write(OWNER_BYTES, (database) => this.#sayGoodbye(database));
     } finally {
+      this.#names?.end();
       this.#file.close();
     }
   }
 
   #sayGoodbye(database: Database): void {
+    this.#names?.releaseAll(database);
     this.#claims.releaseAll(database);
     const { instanceId } = this.#owner as StoreOwner;
     const [left] = database.getKeys({ ...rangeOf('job', instanceId), limit: 1 });
@@ -163,8 +189,20 @@ class LmdbStore implements JobStore {
   /** The file is a new one. */
   #putAgain(): void {
     const owner = this.#owner as StoreOwner;
-    this.#file.write(OWNER_BYTES, (database) => this.#writeOwner(database));
+    this.#quietUntilMs = performance.now() + 2 * this.heartbeatMs;
+    this.#file.write(OWNER_BYTES, (database) => {
+      this.#writeOwner(database);
+      this.#names?.putAgain(database);
+    });
     for (const job of owner.jobs()) this.put(job);
+  }
+
+  #removeName(place: string, value: string): void {
+    this.#file.write(0, (database) =>
+      transact(database, () => {
+        if (database.get(place) === value) database.removeSync(place);
+      }),
+    );
   }
 
   #forgetProgress(key: string): void {

@@ -1,9 +1,10 @@
 import { partsOf } from '../src/envelope.js';
-import type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner } from '../src/store.js';
+import type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner, StoreOwnership } from '../src/store.js';
 import { BorrowedLine } from './redis/borrowed-line.js';
 import { Claims } from './redis/claims.js';
 import { failure, type Line, type RedisClient, SLOW_MS, startTimer } from './redis/line.js';
 import { Mirror } from './redis/mirror.js';
+import { Names } from './redis/names.js';
 import { checked, type RedisSettings, type RedisStoreOptions } from './redis/options.js';
 import { OwnLine } from './redis/own-line.js';
 
@@ -21,6 +22,10 @@ export type { RedisClient, RedisStoreOptions };
  * when it is back; nobody is judged dead before everybody had a whole lease to come back as well. What Redis itself loses,
  * a failover say, is written anew by those who live; it should keep keys (`maxmemory-policy noeviction`) and, to survive
  * its own restart together with that of a process, write them to disk (`appendonly yes`). Redis 5 or later, or Valkey.
+ *
+ * A name (`own`) is owned for a lease, too, which begins anew with each heartbeat. Its owner loses it when Redis has not confirmed it for half
+ * of that; the other half is there to end what it stands for. Two owners can only be made by a process that stands still for more
+ * than a lease, and goes on then, or by a failover to a replica that had not heard of the last owner.
  * @throws {ShutdownError} `INVALID_OPTION`; `PACKAGE_MISSING` when `ioredis` is not installed.
  */
 export function redisStore(options: RedisStoreOptions): JobStore {
@@ -36,6 +41,7 @@ interface GivingBack {
 interface Parts {
   readonly mirror: Mirror;
   readonly claims: Claims;
+  readonly names: Names;
 }
 
 class RedisStore implements JobStore {
@@ -70,7 +76,9 @@ class RedisStore implements JobStore {
     const mayJudge = () => this.#closing === undefined && mirror.isSteady;
     this.#ownId = instanceId;
     const warn = (text: string) => owner.warn(text);
-    this.#parts = { mirror, claims: new Claims({ line, instanceId, prefix, leaseMs, mayJudge, warn }) };
+    const shared = { line, instanceId, prefix, leaseMs, mayJudge };
+    const names = new Names({ ...shared, heartbeatMs: this.heartbeatMs, beat: () => mirror.beat() });
+    this.#parts = { mirror, names, claims: new Claims({ ...shared, warn }) };
     line.start({
       up: () => mirror.up(),
       down: (error) => mirror.down(error),
@@ -91,8 +99,11 @@ class RedisStore implements JobStore {
   }
 
   async heartbeat(): Promise<void> {
+    // Many jobs on their way to Redis must not hold up what can run out.
+    const renewed = this.#open?.names.renew();
     await this.#open?.mirror.beat();
     await this.#open?.claims.renew();
+    await renewed;
   }
 
   async claimOrphans(options?: ClaimOptions): Promise<readonly Orphan[]> {
@@ -114,6 +125,11 @@ class RedisStore implements JobStore {
     await this.#open?.claims.settle(envelopeIds, 'aside');
   }
 
+  async own(name: string, signal?: AbortSignal): Promise<StoreOwnership | undefined> {
+    if (this.#parts === undefined && this.#closing === undefined) throw failure('redisStore: it is not open');
+    return this.#open?.names.take(name, signal);
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -133,10 +149,10 @@ class RedisStore implements JobStore {
 
   async #close(): Promise<void> {
     if (this.#parts === undefined) return;
-    const { mirror, claims } = this.#parts;
+    const { mirror, claims, names } = this.#parts;
     await new Promise<void>((resolve) => {
       const end = startTimer(SLOW_MS, true, resolve);
-      void Promise.allSettled([claims.releaseAll(), mirror.close()]).then(() => {
+      void Promise.allSettled([names.close(), claims.releaseAll(), mirror.close()]).then(() => {
         end();
         resolve();
       });

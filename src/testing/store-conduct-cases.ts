@@ -64,6 +64,7 @@ export const conductCases: readonly StoreCase[] = [
       await mustSettle('heartbeat after close', async () => store.heartbeat?.());
       await mustSettle('markDelivered after close', () => tenant.deliver('a'));
       assert.deepEqual(await store.claimOrphans(), [], 'a closed store gives out nothing');
+      assert.equal(await store.own?.('a name'), undefined, 'a closed store makes nobody an owner');
     },
   },
   {
@@ -120,6 +121,7 @@ export const conductCases: readonly StoreCase[] = [
       assert.ok(tookMs < AT_ONCE_MS, `put held its caller up for ${Math.round(tookMs)} ms; return a promise`);
       await mustSettle('heartbeat', () => ignore(tenant.store.heartbeat?.()));
       await mustSettle('claimOrphans', () => ignore(tenant.store.claimOrphans()));
+      await mustSettle('own', () => ignore(tenant.store.own?.('a name')));
       await mustSettle('close', () => ignore(tenant.store.close()));
     },
   },
@@ -187,6 +189,9 @@ async function useAll(store: JobStore): Promise<void> {
   await tenant.deliver('b');
   await store.heartbeat?.();
   await store.claimOrphans();
+  // Whether its owner lives may not be known so soon.
+  const ownership = await store.own?.('a busy name', AbortSignal.timeout(50));
+  await ownership?.release();
   // A timer of a moment may fire by itself.
   await sleep(50);
 }

@@ -3,6 +3,7 @@ import type { ConformanceCase } from './notifier-conformance.js';
 import { claimCases } from './store-claim-cases.js';
 import { conductCases } from './store-conduct-cases.js';
 import { keepingCases } from './store-keeping-cases.js';
+import { ownerCases } from './store-owner-cases.js';
 import type { StoreWill } from './store-tenant.js';
 import { type Trial, withTrial } from './store-trial.js';
 
@@ -27,7 +28,7 @@ export interface StoreHarness {
   /** How long it may take until the jobs of a process that was killed are given out. @default 5000 */
   readonly patienceMs?: number;
   /** The optional methods that the store does not have. */
-  readonly lacks?: readonly ('giveBack' | 'setAside')[];
+  readonly lacks?: readonly ('giveBack' | 'setAside' | 'own')[];
 }
 
 /** @internal A case before it knows its harness; left out when the harness lacks what it `needs`. */
@@ -35,21 +36,22 @@ export interface StoreCase {
   readonly id: string;
   readonly title: string;
   readonly needs?: 'abandon' | 'leave' | 'hanging' | 'wipe';
-  readonly uses?: 'giveBack' | 'setAside';
+  readonly uses?: 'giveBack' | 'setAside' | 'own';
   readonly run: (trial: Trial) => Promise<void>;
 }
 
 /**
- * The contract of `JobStore` as test cases, S01 to S31, for any test runner that runs them one after the other and gives each
- * some times the harness's `patienceMs`. Each case makes its own stores and closes them. S01 to S20, S29 to S31 are left out without
- * `abandon`, S25 without `leave`, S26 and S27 without `hanging`, S28 without `wipe`.
+ * The contract of `JobStore` as test cases, S01 to S40, for any test runner that runs them one after the other and gives each
+ * some times the harness's `patienceMs`. Each case makes its own stores and closes them. S01 to S20, S29 to S31, S35, S36 and S40 are
+ * left out without `abandon`, S25 without `leave`, S26 and S27 without `hanging`, S28 without `wipe`, S32 to S40 with `lacks: ['own']`; a store
+ * that has no `own`, and a harness that does not say so, fail them.
  * @example
  * ```ts
  * for (const { id, title, run } of storeConformance(harness)) it(`${id}: ${title}`, run, 30_000);
  * ```
  */
 export function storeConformance(harness: StoreHarness): readonly ConformanceCase[] {
-  return [...keepingCases, ...claimCases, ...conductCases]
+  return [...keepingCases, ...claimCases, ...conductCases, ...ownerCases]
     .filter(({ needs }) => needs === undefined || harness[needs] !== undefined)
     .filter(({ uses }) => uses === undefined || harness.lacks?.includes(uses) !== true)
     .sort((a, b) => a.id.localeCompare(b.id))

@@ -1,4 +1,4 @@
-import type { ClaimOptions, JobStore, Orphan, StoreOwner } from '../store.js';
+import type { ClaimOptions, JobStore, Orphan, StoreOwner, StoreOwnership } from '../store.js';
 import type { StoreSaboteur } from './store-saboteurs.js';
 
 /** A saboteur whose stores know nothing of each other. */
@@ -22,9 +22,15 @@ export function around(inner: JobStore, changed: Partial<JobStore>): JobStore {
     markDelivered: (ids) => inner.markDelivered(ids),
     giveBack: async (ids, options) => inner.giveBack?.(ids, options),
     setAside: async (ids) => inner.setAside?.(ids),
+    own: async (name, signal) => inner.own?.(name, signal),
     close: () => inner.close(),
     ...changed,
   };
+}
+
+/** The same ownership with a few things done differently. */
+export function aroundOwnership(inner: StoreOwnership, changed: Partial<StoreOwnership>): StoreOwnership {
+  return { signal: inner.signal, deadMs: inner.deadMs, release: () => inner.release(), ...changed };
 }
 
 /** The same owner with a few things said differently. */

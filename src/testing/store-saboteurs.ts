@@ -2,6 +2,7 @@ import type { JobStore } from '../store.js';
 import { claimSaboteurs } from './store-claim-saboteurs.js';
 import { conductSaboteurs } from './store-conduct-saboteurs.js';
 import { keepingSaboteurs } from './store-keeping-saboteurs.js';
+import { ownerSaboteurs } from './store-owner-saboteurs.js';
 
 /** Makes, for one place, a function that turns each good store of it into one that breaks a single case. */
 export type StoreSaboteur = () => (inner: JobStore) => JobStore;
@@ -14,4 +15,5 @@ export const storeSaboteurs: Readonly<Record<string, StoreSaboteur>> = {
   ...keepingSaboteurs,
   ...claimSaboteurs,
   ...conductSaboteurs,
+  ...ownerSaboteurs,
 };

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { envelopeIdOf } from '../envelope.js';
-import type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner } from '../store.js';
+import type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner, StoreOwnership } from '../store.js';
 
 const HEARTBEAT_MS = 2000;
 const LOOK_MS = 25;
@@ -19,7 +19,9 @@ export type StoreStep =
   /** Claims orphans of that instance, until it has so many. */
   | { readonly do: 'claim'; readonly instanceId: string; readonly count: number }
   /** What it claimed was refused by the far end. */
-  | { readonly do: 'keep' };
+  | { readonly do: 'keep' }
+  /** Becomes the owner of that name. */
+  | { readonly do: 'own'; readonly name: string };
 
 /** All that a process does with its store before it dies. Plain data: it can be sent to another process as JSON. */
 export interface StoreWill {
@@ -65,6 +67,7 @@ async function take(tenant: Tenant, step: StoreStep, patienceMs: number): Promis
   else if (step.do === 'say') tenant.about = step.about;
   else if (step.do === 'claim') await tenant.claim(new Set([step.instanceId]), step.count, patienceMs);
   else if (step.do === 'keep') await tenant.keep();
+  else if (step.do === 'own') await tenant.waitToOwn(step.name, patienceMs);
 }
 
 /** A process as its store sees it: it opens the store, keeps its heart beating, and knows its open jobs. */
@@ -159,6 +162,16 @@ export class Tenant {
     const orphans = await this.store.claimOrphans(this.wants).catch((): readonly Orphan[] => []);
     this.claimed.push(...orphans);
     return orphans;
+  }
+
+  /** Asks until it owns the name, or `patienceMs` have passed. */
+  async waitToOwn(name: string, patienceMs: number): Promise<StoreOwnership | undefined> {
+    const endsAt = performance.now() + patienceMs;
+    for (;;) {
+      const ownership = await this.store.own?.(name);
+      if (ownership !== undefined || performance.now() > endsAt) return ownership;
+      await sleep(LOOK_MS);
+    }
   }
 
   /** Its heart stops, and nothing else. */

@@ -128,6 +128,11 @@ export function keysOf(orphans: readonly Orphan[]): readonly string[] {
   return orphans.map(({ key }) => key).sort();
 }
 
+/** One that no case had before. */
+export function newName(): string {
+  return `a name / ${newId()}`;
+}
+
 function newId(): string {
   return randomBytes(6).toString('hex');
 }

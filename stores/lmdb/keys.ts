@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto';
  * progress/<instance>/<key>  its last checkpoint
  * tries/<instance>/<key>     how often it was claimed in vain
  * aside/<instance>/<key>     never to be claimed again
+ * name/<name>                which instance owns that name
  * ```
  */
 export type Kind = 'owner' | 'claim' | 'job' | 'progress' | 'tries' | 'aside';
@@ -20,6 +21,11 @@ const PLAIN = /^(?:[\x20-\x7d]{1,256}|~[\da-f]{64})$/;
 /** A job's place. LMDB takes so many bytes a key, and some characters not at all: another one has its hash for a name. */
 export function placeOf(kind: Kind, instanceId: string, key: string): string {
   return `${kind}/${instanceId}/${isPlain(key) ? key : hashOf(key)}`;
+}
+
+/** The place of a name that one instance owns. */
+export function namePlace(name: string): string {
+  return `name/${isPlain(name) ? name : hashOf(name)}`;
 }
 
 /** Whether a key is its own place; the record of another one must tell it. */

@@ -25,7 +25,7 @@ export interface Life {
 }
 
 /** How old a heartbeat may be, where it is all that can be seen of a process. */
-const LONGEST_SILENCE_MS = 10_000;
+export const LONGEST_SILENCE_MS = 10_000;
 
 const NAMESPACE = textOf(() => readlinkSync('/proc/self/ns/pid'));
 const BOOT_ID = textOf(() => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1'));

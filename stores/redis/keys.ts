@@ -14,6 +14,7 @@
  *                      :aside           hash         never to be claimed again
  *                      :fresh-jobs      hash         a new copy of its jobs, until it is whole
  *                      :fresh-progress  hash
+ * <prefix>:name:<name>                  text         who owns that name; empty: it was given up
  * ```
  */
 const PARTS = [
@@ -36,6 +37,11 @@ export function indexKey(prefix: string): string {
 /** All keys of one instance, in the order in which every script takes them. */
 export function keysOf(prefix: string, instanceId: string): readonly string[] {
   return PARTS.map((part) => `${prefix}:{${instanceId}}:${part}`);
+}
+
+/** Who owns a name. */
+export function nameKey(prefix: string, name: string): string {
+  return `${prefix}:name:${fieldOf(name)}`;
 }
 
 const HALF_CHARACTER = /\p{Surrogate}/u;

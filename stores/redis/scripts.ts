@@ -209,3 +209,27 @@ export const UNLIST = `return redis.call('zrem', KEYS[1], ARGV[1])`;
 
 /** Whether an instance has, or may soon have, something to report. */
 export const IS_BACK = onInstance(`return redis.call('exists', lease, jobs) > 0 and 1 or 0`);
+
+/**
+ * `<token> <leaseMs> <"1": what is not there belongs to nobody>` on a name: takes it for a lease.
+ * @returns 1; 0 when somebody has it; -1 when it is not there, and may be lost.
+ */
+export const OWN_NAME = `
+local holder = redis.call('get', KEYS[1])
+if holder and holder ~= '' then return 0 end
+if not holder and ARGV[3] ~= '1' then return -1 end
+redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
+return 1`;
+
+/** `<token> <leaseMs>` on a name: goes on owning it, also when Redis has lost it. @returns 0 when somebody else has it, or it was given up. */
+export const KEEP_NAME = `
+local holder = redis.call('get', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
+return 1`;
+
+/** `<token> <freeMs>` on a name: gives it up, and says so for a while. @returns 0 when it is somebody else's, or not there. */
+export const RELEASE_NAME = `
+if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('set', KEYS[1], '', 'px', ARGV[2])
+return 1`;

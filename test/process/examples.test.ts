@@ -240,9 +240,21 @@ describe('13-children.js', () => {
   });
 });
 
-describe('14-supervisor.js', () => {
+describe('14-one-owner.js', () => {
+  test('of two at once one polls, and when it has ended the other one does', async () => {
+    const [killed, ended] = await Promise.all([
+      runExample('14-one-owner.js', 'SIGKILL', 'polls: '),
+      runExample('14-one-owner.js', 'SIGTERM', 'polls: '),
+    ]);
+    expect([killed.code, ended.code]).toEqual([null, 0]);
+    expect(killed.before.at(-1)).toMatch(/^process \d+ polls: \d+$/);
+    expect(ended.after.at(-1)).toMatch(/^process \d+ polls no more$/);
+  });
+});
+
+describe('15-supervisor.js', () => {
   test('the job of a killed worker is reported, its place taken, and all are reloaded', async () => {
-    const { code, before } = await runExample('14-supervisor.js', 'SIGTERM', 'supervising: 2 workers');
+    const { code, before } = await runExample('15-supervisor.js', 'SIGTERM', 'supervising: 2 workers');
     expect(code).toBe(0);
     expect(envelopesIn(before)).toMatchObject([{ data: { jobType: 'order', outcome: 'lost' } }]);
     expect(before).toContain('still answered: true');
@@ -251,7 +263,7 @@ describe('14-supervisor.js', () => {
 });
 
 describe('all examples', () => {
-  test('are the fourteen that are tested here', () => {
+  test('are the fifteen that are tested here', () => {
     expect(examples).toEqual([
       '01-stdout.js',
       '02-webhook.js',
@@ -266,7 +278,8 @@ describe('all examples', () => {
       '11-bullmq.js',
       '12-durable-store.js',
       '13-children.js',
-      '14-supervisor.js',
+      '14-one-owner.js',
+      '15-supervisor.js',
     ]);
   });
 

@@ -13,6 +13,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue, QueueEvents } from 'bullmq';
 import { Webhook } from 'standardwebhooks';
@@ -320,6 +321,22 @@ const scenarios: Readonly<Record<string, (name: string) => Promise<void>>> = {
     await run.line('2 workers were replaced');
     run.kill('SIGTERM');
     await endOf(run, 0);
+  },
+
+  async 'scheduler.mjs'(name) {
+    const env = { SHUTDOWN_STORE: `lmdb:${join(folder, 'owners')}` };
+    const first = start(name, env);
+    await first.line('scheduler runs');
+    const second = start(name, env);
+    // A look, at least.
+    await sleep(2000);
+    expect(second.output()).toBe('');
+    first.kill('SIGTERM');
+    await endOf(first, 0);
+    await second.line('scheduler runs');
+    expect(first.output() + second.output()).toBe(shownOutput(name));
+    second.kill('SIGTERM');
+    await endOf(second, 0);
   },
 
   async 'import-job.mjs'(name) {

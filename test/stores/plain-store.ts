@@ -1,4 +1,11 @@
-import type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner } from '../../src/store.js';
+import type {
+  ClaimOptions,
+  JobStore,
+  Orphan,
+  StoredJob,
+  StoreOwner,
+  StoreOwnership,
+} from '../../src/store.js';
 import { carryOut, type StoreHarness } from '../../src/testing/index.js';
 
 interface Kept extends StoredJob {
@@ -7,6 +14,8 @@ interface Kept extends StoredJob {
 
 interface Room {
   isAlive: boolean;
+  /** When its heart was heard last. */
+  heardMs: number;
   about: string;
   readonly jobs: Map<string, Kept>;
   claimer: Room | undefined;
@@ -16,9 +25,13 @@ interface Room {
 /** So many at a time: never tried, tried once, tried more often. */
 const PORTIONS = [2000, 50, 1];
 
+/** Whoever is silent for so long loses its names. */
+const SILENCE_MS = 700;
+
 /** The smallest place that keeps the contract, in memory: a process dies when it is told to. */
 export class PlainPlace {
   readonly rooms = new Map<string, Room>();
+  readonly names = new Map<string, PlainOwnership>();
   /** Nobody answers. */
   isHanging = false;
 
@@ -29,6 +42,7 @@ export class PlainPlace {
   room(instanceId: string): Room {
     const empty = {
       isAlive: false,
+      heardMs: 0,
       about: '',
       jobs: new Map(),
       claimer: undefined,
@@ -38,6 +52,10 @@ export class PlainPlace {
     this.rooms.set(instanceId, room);
     return room;
   }
+}
+
+interface PlainOwnership extends StoreOwnership {
+  readonly owner: string;
 }
 
 class PlainStore implements JobStore {
@@ -76,6 +94,7 @@ class PlainStore implements JobStore {
     if (this.#place.isHanging) this.#owner.trouble(new Error('nobody answers'));
     if (!this.#room.isAlive) for (const job of this.#owner.jobs()) void this.put(job);
     this.#room.isAlive = true;
+    this.#room.heardMs = performance.now();
     this.#room.about = this.#owner.describe();
   }
 
@@ -120,9 +139,32 @@ class PlainStore implements JobStore {
     return this.markDelivered(ids);
   }
 
+  async own(name: string): Promise<StoreOwnership | undefined> {
+    const { names } = this.#place;
+    const before = names.get(name);
+    const owner = before && this.#place.room(before.owner);
+    const isTaken = owner?.isAlive && performance.now() - owner.heardMs < SILENCE_MS;
+    if (this.#isClosed || isTaken) return undefined;
+    void before?.release();
+    const over = new AbortController();
+    const ownership: PlainOwnership = {
+      owner: this.#owner?.instanceId ?? '',
+      signal: over.signal,
+      deadMs: before && 0,
+      async release() {
+        if (names.get(name) === ownership) names.delete(name);
+        over.abort();
+      },
+    };
+    names.set(name, ownership);
+    return ownership;
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed || this.#owner === undefined) return;
     await this.heartbeat();
+    for (const one of this.#place.names.values())
+      if (one.owner === this.#owner.instanceId) await one.release();
     this.#isClosed = true;
     this.#room.isAlive = false;
     for (const [instanceId, room] of this.#place.rooms) {

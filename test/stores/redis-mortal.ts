@@ -26,6 +26,15 @@ export class MortalRedis {
     this.#server = undefined;
   }
 
+  /** It holds its connections and answers nobody. */
+  freeze(): void {
+    this.#server?.freeze();
+  }
+
+  thaw(): void {
+    this.#server?.thaw();
+  }
+
   /** Forgets also what is on its disk. */
   async end(): Promise<void> {
     await this.stop();

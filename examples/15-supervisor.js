@@ -1,13 +1,13 @@
 // @ts-check
 // Shows: a primary with two workers on one port. One is killed, its open job is reported at once, and its place is taken; then a
 //        rolling reload, in which the service goes on answering.
-// Try:   node examples/14-supervisor.js; then Ctrl-C, or the kill line; kill -HUP reloads once more.
+// Try:   node examples/15-supervisor.js; then Ctrl-C, or the kill line; kill -HUP reloads once more.
 import cluster from 'node:cluster';
 import { createServer } from 'node:http';
 import { jobs } from 'shutdown-bus';
 import { supervise } from 'shutdown-bus/supervisor';
 
-const PORT = Number(process.env.PORT ?? 3014);
+const PORT = Number(process.env.PORT ?? 3015);
 
 if (cluster.isPrimary) await primary();
 else worker();
