@@ -8,7 +8,7 @@
  * - `REGISTRY_SEALED`: a job was begun after the snapshot of the shutdown
  * - `JOB_ID_TAKEN`: a job was begun with the id of a job that is still open
  * - `BUS_DISPOSED`: the bus was used after `dispose()`
- * - `PACKAGE_MISSING`: a notifier or store needs a package that is not installed
+ * - `PACKAGE_MISSING`: a notifier, a store or a supervisor needs a package that is not installed
  * - `STORE_FAILED`: a job store could not keep or read a record (in logs and envelopes)
  * - `OWNERSHIP_LOST`: a name may be owned by another process from now on (the reason of an ownership's signal)
  * - `DELIVERY_FAILED`: a notifier could not hand an envelope over (in receipts and reports)

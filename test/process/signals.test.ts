@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { envelopesIn, start, startAndKill } from './child.js';
+import { CONTAINED, firstProcessOf, uncontained } from './container.js';
 
 describe('a real process and a real signal', () => {
   it('A03 A06 A24 A25 A32 D03 D04: SIGTERM reports the open job, lets earlier listeners run, and exits 0', async () => {
@@ -39,29 +40,23 @@ describe('a real process and a real signal', () => {
     expect([signal, stdout.toString()]).toEqual(['SIGTERM', '']);
   });
 
-  const canUnshare = spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0;
-
   // Only root, or a user with namespaces, can be the first process of a new pid namespace.
-  it.skipIf(!canUnshare)('A03: works as PID 1 of a container', async () => {
-    const through = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
-    const child = start('open-job.js', { env: { SHUTDOWN_BUDGET_MS: '400' }, through });
+  it.skipIf(uncontained)(`A03: works as PID 1 of a container${uncontained}`, async () => {
+    const child = start('open-job.js', { env: { SHUTDOWN_BUDGET_MS: '400' }, through: CONTAINED });
     await child.line('ready');
-    // unshare itself is outside of the namespace; its child is the first process inside.
-    const inside = childrenOf(child.process.pid as number)[0] as number;
-    process.kill(inside, 'SIGTERM');
+    process.kill(firstProcessOf(child.process), 'SIGTERM');
     const { code, stdout } = await child.ended;
     expect(code).toBe(0);
     expect(envelopesIn(stdout)).toMatchObject([{ subject: 'r1', data: { pid: 1 } }]);
   });
 
-  it.skipIf(!canUnshare)(
-    'A05: as PID 1, which the kernel shields from its own SIGKILL, a blocked loop ends too',
+  it.skipIf(uncontained)(
+    `A05: as PID 1, which the kernel shields from its own SIGKILL, a blocked loop ends too${uncontained}`,
     async () => {
-      const through = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
-      const child = start('blocks-loop.js', { env: { SHUTDOWN_BUDGET_MS: '500' }, through });
+      const child = start('blocks-loop.js', { env: { SHUTDOWN_BUDGET_MS: '500' }, through: CONTAINED });
       await child.line('ready');
       const startedAt = performance.now();
-      process.kill(childrenOf(child.process.pid as number)[0] as number, 'SIGTERM');
+      process.kill(firstProcessOf(child.process), 'SIGTERM');
       const { stdout, stderr } = await child.ended;
       expect(performance.now() - startedAt).toBeLessThan(3000);
       expect(envelopesIn(stdout + stderr)).toMatchObject([{ subject: 'r1' }]);
@@ -164,11 +159,3 @@ describe('a real process and a real signal', () => {
     expect(envelopesIn(stdout)).toMatchObject([{ subject: 'functionfunction' }]);
   });
 });
-
-function childrenOf(pid: number): number[] {
-  return spawnSync('pgrep', ['-P', String(pid)])
-    .stdout.toString()
-    .split('\n')
-    .filter((line) => line !== '')
-    .map(Number);
-}
