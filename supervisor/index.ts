@@ -1,6 +1,9 @@
 import cluster from 'node:cluster';
 import { ShutdownError } from '../src/index.js';
+import { stderrLogger } from '../src/logger.js';
 import { checkProgram } from './check-options.js';
+import { beInit } from './init.js';
+import { warnOfParent } from './npm-parent.js';
 import { resolveOptions, type SuperviseOptions } from './options.js';
 import { Supervisor } from './supervisor.js';
 
@@ -31,6 +34,10 @@ export function supervise(options: SuperviseOptions): Supervisor {
     );
   const settings = resolveOptions(options);
   checkProgram(settings.exec);
+  const log = settings.bus.logger ?? stderrLogger;
+  // Before anything else: without koffi a shell takes the place of process 1 and starts this program once more.
+  beInit(log);
+  warnOfParent(log);
   return new Supervisor(settings);
 }
 

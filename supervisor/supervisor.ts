@@ -16,6 +16,7 @@ import { controlPath, openControl } from './control.js';
 import { Crew, type CrewListener } from './crew.js';
 import type { ReloadReport, SupervisorEvents, SupervisorState } from './events.js';
 import { SharedListeners } from './listeners.js';
+import { tellEverybody } from './manners.js';
 import type { SuperviseSettings } from './options.js';
 import { createPrimaryBus } from './primary-bus.js';
 import { Rolling } from './rolling.js';
@@ -67,6 +68,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
     this.#subscribe();
     this.#undo.push(listenToSignals(settings, this.#signalled()));
     this.#openDoor(settings);
+    tellEverybody(this, settings, this.#log);
     setUpCluster(settings);
     this.#log.info(`supervising ${settings.workers} workers of ${settings.exec}`);
     this.#crew.scale(settings.workers);

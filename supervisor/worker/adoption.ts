@@ -3,6 +3,7 @@ import { type AnyServer, isServer } from '../../http/any-server.js';
 import { adoptServer, type DrainedServer } from '../../http/drain-server.js';
 import { provisionalBus } from '../../src/default-bus.js';
 import type { ShutdownBus } from '../../src/index.js';
+import { ownCode } from '../../src/own-code.js';
 import type { WorkerOrders } from '../messages.js';
 
 /**
@@ -11,13 +12,16 @@ import type { WorkerOrders } from '../messages.js';
  */
 export class Adoption {
   readonly #orders: WorkerOrders;
+  readonly #stopping: () => void;
   readonly #servers = new Map<AnyServer, DrainedServer>();
   /** Of those, too, that do not listen now. */
   #drains = new WeakMap<AnyServer, DrainedServer>();
   #bus: ShutdownBus | undefined;
 
-  constructor(orders: WorkerOrders) {
+  /** @param stopping called when the shutdown begins. */
+  constructor(orders: WorkerOrders, stopping: () => void) {
     this.#orders = orders;
+    this.#stopping = stopping;
     const adopt = (server: unknown) => this.#adopt(server);
     const { listen } = Server.prototype;
     Server.prototype.listen = function (this: Server, ...args: unknown[]) {
@@ -28,8 +32,8 @@ export class Adoption {
 
   /** The default bus, made where there is none. */
   get bus(): ShutdownBus {
-    this.#bus ??= provisionalBus((bus) => this.#move(bus));
-    return this.#bus;
+    if (this.#bus === undefined) this.#watch(provisionalBus((bus) => this.#move(bus)));
+    return this.#bus as ShutdownBus;
   }
 
   #adopt(server: unknown): void {
@@ -50,8 +54,16 @@ export class Adoption {
     server.once('close', () => this.#servers.delete(server));
   }
 
-  #move(bus: ShutdownBus): void {
+  #watch(bus: ShutdownBus): void {
     this.#bus = bus;
+    bus.on(
+      'stopping',
+      ownCode(() => this.#stopping()),
+    );
+  }
+
+  #move(bus: ShutdownBus): void {
+    this.#watch(bus);
     const servers = [...this.#servers.keys()];
     for (const drained of this.#servers.values()) drained.dispose();
     this.#servers.clear();

@@ -4,6 +4,7 @@ import { leaveBacklogToOthers } from '../../http/backlog.js';
 import { succeed } from '../../http/succession.js';
 import { watchLoop } from '../blocked-stack.js';
 import { ORDERS_VARIABLE, REPORTS_FD, read, type WorkerOrders, write } from '../messages.js';
+import { showTitle } from '../process-title.js';
 import { Adoption } from './adoption.js';
 
 /**
@@ -13,7 +14,9 @@ import { Adoption } from './adoption.js';
 export function beginWorker(): void {
   const orders = takeOrders();
   if (orders === undefined || cluster.worker === undefined) return;
-  const adoption = new Adoption(orders);
+  const title = { role: `worker ${cluster.worker.id}`, exec: process.argv[1] ?? '' } as const;
+  showTitle(title);
+  const adoption = new Adoption(orders, () => showTitle({ ...title, isStopping: true }));
   if (!orders.drainBacklog) leaveBacklogToOthers();
   beat(orders);
   obey(adoption);

@@ -39,6 +39,14 @@ export interface Plan extends Partial<SuperviseOptions> {
   readonly app?: string;
 }
 
+/** How a primary is started. */
+export interface Surroundings {
+  readonly fixture?: string;
+  readonly args?: readonly string[];
+  /** Through another command: as process 1 of a namespace, say. */
+  readonly through?: readonly string[];
+}
+
 const undo: (() => void)[] = [];
 
 /** Ends what is left of all services, and removes their files. */
@@ -50,10 +58,7 @@ export function endSupervised(): void {
 export async function startSupervised(
   { app = 'supervised-app.js', ...options }: Plan = {},
   env: NodeJS.ProcessEnv = {},
-  {
-    fixture = 'supervises.js',
-    args = [],
-  }: { readonly fixture?: string; readonly args?: readonly string[] } = {},
+  { fixture = 'supervises.js', args = [], through = [] }: Surroundings = {},
 ): Promise<Supervised> {
   const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-'));
   const port = await freePort();
@@ -65,6 +70,7 @@ export async function startSupervised(
   const exec = fileURLToPath(new URL(`./fixtures/${app}`, import.meta.url));
   const primary = start(fixture, {
     args,
+    through,
     env: {
       PLAN: JSON.stringify({ exec, workers: 2, ...options }),
       PORT: String(port),
