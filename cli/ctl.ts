@@ -37,7 +37,7 @@ export async function ctl(args: readonly string[]): Promise<void> {
   const answer = await ask(await findSocket(options.values), request);
   if (!answer.ok) throw new Error(answer.error);
   process.stdout.write(options.values.json ? `${JSON.stringify(answer)}\n` : describe(answer));
-  if (answer.reload?.outcome === 'given-up') process.exitCode = 1;
+  if (answer.reload !== undefined && answer.reload.outcome !== 'restarted') process.exitCode = 1;
 }
 
 /** Options may stand before the command and after it. */

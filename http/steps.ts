@@ -5,6 +5,7 @@ import { ownCode } from '../src/own-code.js';
 import { isQuick } from '../src/reason.js';
 import { acceptQueueLength } from './accept-queue.js';
 import { emptyBacklog, isLeftToOthers, turn } from './backlog.js';
+import { companionsClosed } from './companions.js';
 import type { Drain } from './drain.js';
 import { settleClients } from './settle.js';
 import { isSucceeded } from './succession.js';
@@ -110,6 +111,7 @@ async function closeWhenQuiet(drain: Drain, signal: AbortSignal, mostMs: number)
   // Nothing between the proof and the close: what comes in here would be lost.
   tally.backlogAtEnd = tally.endedBy === 'quiet' && tally.backlogAtStart !== undefined ? 0 : waiting();
   drain.closeListener();
+  if (!isSucceeded()) await companionsClosed();
   parked.release();
 }
 

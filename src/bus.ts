@@ -124,6 +124,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     return this.#trigger(reason);
   }
 
+  /** @internal Gives a shutdown without haste the usual time from now on. */
+  limitHaste(): void {
+    this.#haste.limit();
+  }
+
   /** @internal Whether the shutdown under way has more time than usual: nothing is cut off by a limit of its own. */
   get isUnhurried(): boolean {
     return this.#haste.isUnhurried;

@@ -68,7 +68,7 @@ export class Haste {
     const { clock, budgetMs, reserveMs, releaseReserveMs, interruptGraceMs } = config;
     this.#budgetMs = budgetMs;
     const drainMs = budgetMs - reserveMs - releaseReserveMs - interruptGraceMs;
-    log.info(`SIGTERM: the usual budget from now on, ${drainMs} ms of drain`);
+    log.info(`the usual budget from now on: ${drainMs} ms of drain`);
     clock.setTimeout(() => run()?.hurry(), drainMs);
     hurried({ drainMs });
     return true;

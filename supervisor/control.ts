@@ -33,10 +33,18 @@ export interface Controlled {
 }
 
 const ENDING = '.sock';
+/** A longer path of a socket is cut off without a word. */
+const MOST_BYTES = process.platform === 'darwin' ? 103 : 107;
+/** Of one client, in all. */
+const MOST_REQUEST_BYTES = 65_536;
 
 /** Where a supervisor's socket is unless told otherwise: in the user's folder, by program and process. */
 export function controlPath(exec: string, pid: number, env: NodeJS.ProcessEnv): string {
-  return join(stateFolder(env), `${nameOf(exec)}.${pid}${ENDING}`);
+  const folder = stateFolder(env);
+  const path = join(folder, `${nameOf(exec)}.${pid}${ENDING}`);
+  return Buffer.byteLength(path) <= MOST_BYTES
+    ? path
+    : join(folder, `${nameOf(exec).slice(-8)}.${pid}${ENDING}`);
 }
 
 /** Whether a file in that folder is such a socket, and whose. */
@@ -86,7 +94,8 @@ export function openControl(path: string, controlled: Controlled, log: Logger): 
       fail(error);
     }
   });
-  listenPrivately(server, path);
+  if (Buffer.byteLength(path) <= MOST_BYTES) listenPrivately(server, path);
+  else fail(new Error(`it has more than ${MOST_BYTES} bytes`));
   server.unref();
   return () => {
     isClosed = true;
@@ -113,6 +122,9 @@ async function isLeftBehind(path: string): Promise<boolean> {
 function converse(socket: Socket, controlled: Controlled): void {
   // A client that has gone hears nothing; that is its business. The reader of its lines tells of it as well.
   socket.on('error', () => {});
+  socket.on('data', () => {
+    if (socket.bytesRead > MOST_REQUEST_BYTES) socket.destroy();
+  });
   createInterface({ input: socket })
     .on('error', () => {})
     .on('line', (line) => {

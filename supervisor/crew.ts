@@ -89,6 +89,7 @@ export class Crew {
           listener.ready(one.view);
         },
         worn: listener.worn,
+        closed: () => this.#lookWhoHasClosed(),
         blocked: (one, report) => listener.blocked(one.view, report),
         silent: (one, silentMs, signal) => this.#silent(one, silentMs, signal),
         ended: (one, code, signal) => this.#ended(one, code, signal),
@@ -111,8 +112,14 @@ export class Crew {
   async endAll(ask: (worker: WorkerProcess) => void, ms: number, signal: AbortSignal): Promise<void> {
     this.#isClosed = true;
     const workers = this.all;
-    for (const worker of workers) if (!worker.isAsked) ask(worker);
+    for (const worker of workers) ask(worker);
     await this.#killAfter(ms, workers, signal);
+  }
+
+  /** In a stop of all. */
+  #lookWhoHasClosed(): void {
+    if (!this.#isClosed || !this.all.every(({ hasClosed }) => hasClosed)) return;
+    for (const worker of this.all) worker.allClosed();
   }
 
   async #killAfter(ms: number, workers: readonly WorkerProcess[], signal?: AbortSignal): Promise<void> {
@@ -151,6 +158,7 @@ export class Crew {
   #ended(worker: WorkerProcess, code: number | null, signal: NodeJS.Signals | null): void {
     const { log, listener } = this.#parts;
     this.#workers.delete(worker.id);
+    this.#lookWhoHasClosed();
     const unexpected = !worker.isAsked;
     // What became of one that was replaced earlier is history.
     if (this.#isClosed) this.#exitCode = Math.max(this.#exitCode, code ?? (isOrderly(signal) ? 0 : 1));

@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 import net from 'node:net';
 
 /** A listening socket as node:net has it inside. */
@@ -58,8 +59,9 @@ export class SharedListeners {
   #hold(key: string, handle: Handle, port: number): void {
     // One that the kernel chooses is another one each time.
     if (port === 0)
-      this.#held.set(`${key} ${this.#held.size}`, new Held(handle, { isTcp: true, isKept: false }));
-    else this.#held.set(key, new Held(handle, { isTcp: port > 0, isKept: true }));
+      this.#held.set(`${key} ${this.#held.size}`, new Held(handle, { isTcp: true, isKept: false }, () => {}));
+    else
+      this.#held.set(key, new Held(handle, { isTcp: port > 0, isKept: true }, () => this.#held.delete(key)));
   }
 }
 
@@ -70,12 +72,23 @@ class Held {
   /** The last worker that had it is gone. */
   #isUnused = false;
 
-  constructor(handle: Handle, { isTcp, isKept }: { readonly isTcp: boolean; readonly isKept: boolean }) {
+  /** @param closed called when it is closed for good, by those who had it. */
+  constructor(
+    handle: Handle,
+    { isTcp, isKept }: { readonly isTcp: boolean; readonly isKept: boolean },
+    closed: () => void,
+  ) {
     this.#handle = handle;
     this.#close = handle.close.bind(handle);
     this.#isTcp = isTcp;
     if (!isKept) return;
     handle.close = (callback) => {
+      // Workers that live have closed it themselves.
+      if (hasListeningWorker()) {
+        closed();
+        this.#close(callback);
+        return;
+      }
       this.#isUnused = true;
       callback?.();
     };
@@ -91,4 +104,11 @@ class Held {
     // The name of a unix socket goes with the socket that was bound to it: while workers drain it, it stays.
     if (this.#isTcp || this.#isUnused) this.#close();
   }
+}
+
+function hasListeningWorker(): boolean {
+  const workers = Object.values(cluster.workers ?? {});
+  return workers.some(
+    (worker) => worker?.isConnected() && (worker as { state?: string }).state === 'listening',
+  );
 }

@@ -7,6 +7,8 @@ export interface Beat {
   readonly requests: number;
   /** Its event loop has turned since its program began: the first one comes before. */
   readonly isLoaded: boolean;
+  /** A server listens: node:cluster does not tell of one that shares its port with nobody. */
+  readonly isListening: boolean;
 }
 
 /** The primary to a worker: end, as if this signal had come. */
@@ -19,7 +21,17 @@ export interface EndOrder {
   readonly budgetMs?: number;
 }
 
-type Message = Beat | EndOrder;
+/** A worker to its primary: all of its servers have closed their listeners. */
+export interface Closed {
+  readonly type: 'closed';
+}
+
+/** The primary to a worker: so have all others. */
+export interface AllClosed {
+  readonly type: 'all-closed';
+}
+
+type Message = Beat | EndOrder | Closed | AllClosed;
 
 /** Puts a message into its envelope. */
 export function write(message: Message): object {

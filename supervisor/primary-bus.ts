@@ -18,7 +18,7 @@ export interface Primary {
 }
 
 /** Without SIGHUP, which a terminal sends to all when it closes: a primary takes it for a reload. With SIGABRT, the first stage of a timeout. */
-const WORKER_SIGNALS = 'SIGTERM,SIGINT,SIGQUIT,SIGABRT';
+const WORKER_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGABRT'];
 /** Between a worker's own deadline and SIGKILL. */
 const LATE_MS = 500;
 
@@ -45,13 +45,13 @@ export function createPrimaryBus(settings: SuperviseSettings, workersCode: () =>
   });
   if (place?.missing) loggerOf(bus).warn(place.missing);
   const defaults = {
-    SHUTDOWN_SIGNALS: WORKER_SIGNALS,
     SHUTDOWN_SERVICE: bus.config.service,
     ...(place?.path && { SHUTDOWN_STORE: `lmdb:${place.path}` }),
   };
-  const unset = Object.entries(defaults).filter(([name]) => process.env[name] === undefined);
+  const unset = Object.entries(defaults).filter(([name]) => !process.env[name]);
   const workerEnv = {
     ...Object.fromEntries(unset),
+    SHUTDOWN_SIGNALS: withOurs(process.env.SHUTDOWN_SIGNALS),
     SHUTDOWN_BUDGET_MS: String(shares.workerBudgetMs),
     ...fitInto(shares.workerBudgetMs, process.env),
     ...settings.env,
@@ -80,6 +80,12 @@ function placeForJobs(exec: string, env: NodeJS.ProcessEnv): PlaceForJobs | unde
     const cure = 'install it, or set SHUTDOWN_STORE (=memory, to say that none is wanted)';
     return { missing: `the jobs of a worker that is killed go with it: ${why}; ${cure}` };
   }
+}
+
+/** Whatever else a service wants to hear: by these its primary speaks to it. */
+function withOurs(text: string | undefined): string {
+  const own = (text ?? '').split(',').map((name) => name.trim());
+  return [...new Set([...WORKER_SIGNALS, ...own.filter((name) => name !== '')])].join(',');
 }
 
 /** What was set for the whole budget may be more than a worker has of it. */

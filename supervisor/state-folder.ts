@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync } from 'node:fs';
+import { lstatSync, mkdirSync, statSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { basename, join } from 'node:path';
 import { messageOf } from '../src/errors.js';
@@ -29,7 +29,8 @@ export function stateFolder(env: NodeJS.ProcessEnv): string {
       `the folder ${path} for open jobs and the control socket cannot be made: ${messageOf(error)}; ${REMEDY}`,
     );
   }
-  const { uid, mode } = lstatSync(path);
+  // What systemd has made may be a link of its own; what stands in a folder for everybody must be none.
+  const { uid, mode } = env.STATE_DIRECTORY ? statSync(path) : lstatSync(path);
   const own = process.getuid?.() ?? uid;
   const isOpen = process.platform !== 'win32' && (mode & 0o022) !== 0;
   if (uid === own && !isOpen) return path;

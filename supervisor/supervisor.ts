@@ -112,11 +112,21 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
 
   /** Ends the workers and then this process. Never rejects. */
   stop({ unhurried = false }: StopOptions = {}): Promise<ShutdownReport> {
-    if (!unhurried) return this.bus.requestShutdown('stop');
-    return this.bus.requestShutdownWithin(this.#failSafeMs, {
-      kind: 'request',
-      message: 'stop without haste',
-    });
+    if (!unhurried) {
+      this.bus.limitHaste();
+      return this.#withCode(this.bus.requestShutdown('stop'));
+    }
+    const reason = { kind: 'request', message: 'stop without haste' } as const;
+    return this.#withCode(this.bus.requestShutdownWithin(this.#failSafeMs, reason));
+  }
+
+  async #withCode(report: Promise<ShutdownReport>): Promise<ShutdownReport> {
+    return this.#reportOf(await report);
+  }
+
+  /** With what the workers have earned. */
+  #reportOf(report: ShutdownReport): ShutdownReport {
+    return Object.freeze({ ...report, exitCode: Math.max(report.exitCode, this.#crew.exitCode) });
   }
 
   /** Never less than an ordinary stop has. */
@@ -130,7 +140,11 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
       for (const undo of this.#undo.splice(0)) undo();
       this.emit('stopping', { reason });
     });
-    bus.on('stopped', (report) => this.emit('stopped', report));
+    bus.on('stopped', (report) => this.emit('stopped', this.#reportOf(report)));
+    // By force, with a second SIGINT: nobody is to go on alone.
+    process.once('exit', () => {
+      if (bus.state === 'stopping') for (const worker of this.#crew.all) worker.signal('SIGKILL');
+    });
     bus.subscribeShutdown((context) => this.#endWorkers(context), {
       name: 'end workers',
       phase: 'drain',
@@ -166,7 +180,9 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
     });
     await this.#crew.endAll(
       (worker) => {
+        // One that is being replaced takes its time otherwise.
         if (isQuick(reason) || isInterrupt(reason)) worker.ask('SIGQUIT');
+        else if (worker.isAsked) return;
         else if (this.bus.isUnhurried) worker.order(this.#unhurriedEnd(remainingMs()));
         else worker.ask('SIGTERM');
       },

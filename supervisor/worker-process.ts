@@ -11,6 +11,8 @@ import { Silence } from './silence.js';
 /** What a worker's process tells the supervisor. */
 export interface WorkerListener {
   ready(worker: WorkerProcess): void;
+  /** A worker has closed all of its servers. */
+  closed(): void;
   /** It has served for as long, or as often, as it may. */
   worn(worker: WorkerProcess, why: string): void;
   blocked(worker: WorkerProcess, report: BlockedReport): void;
@@ -48,6 +50,7 @@ export class WorkerProcess {
   #hasSpoken = false;
   #isWorn = false;
   #isAsked = false;
+  #hasClosed = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -92,6 +95,16 @@ export class WorkerProcess {
   get view(): WorkerView {
     const { id, pid, state, startedAt } = this;
     return Object.freeze({ id, pid, state, startedAt, requests: this.#requests });
+  }
+
+  /** All of its servers have closed. */
+  get hasClosed(): boolean {
+    return this.#hasClosed;
+  }
+
+  /** So have all others. */
+  allClosed(): void {
+    if (this.#worker.isConnected()) this.#worker.send(write({ type: 'all-closed' }), undefined, () => {});
   }
 
   /** Asks it to end. It decides how, within its own budget. */
@@ -170,12 +183,17 @@ export class WorkerProcess {
 
   #hear(message: unknown): void {
     if (message === 'ready') this.#becomeReady();
+    if (read('closed', message)) {
+      this.#hasClosed = true;
+      this.#listener.closed();
+    }
     const beat = read('beat', message);
     if (beat === undefined) return;
     this.#hasSpoken = true;
     this.#silence.heard();
     this.#requests = beat.requests;
-    if (this.#settings.ready === 'started' && beat.isLoaded) this.#becomeReady();
+    const { ready } = this.#settings;
+    if (ready === 'started' ? beat.isLoaded : beat.isListening) this.#becomeReady();
   }
 
   #becomeReady(): void {

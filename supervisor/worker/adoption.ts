@@ -1,10 +1,20 @@
 import { Server } from 'node:net';
-import { type AnyServer, isServer } from '../../http/any-server.js';
+import { type AnyServer, isHttp2, isServer } from '../../http/any-server.js';
 import { adoptServer, type DrainedServer } from '../../http/drain-server.js';
 import { provisionalBus } from '../../src/default-bus.js';
 import type { ShutdownBus } from '../../src/index.js';
 import { ownCode } from '../../src/own-code.js';
 import type { WorkerOrders } from '../messages.js';
+
+/** Who is told of what happens. */
+export interface AdoptionHost {
+  /** A server listens. */
+  listening(): void;
+  /** A request of HTTP/2 has come. */
+  requested(): void;
+  /** The shutdown begins. */
+  stopping(): void;
+}
 
 /**
  * Drains the servers of a program that does not do so itself. What the program does later takes its place: its own `drainServer`, its
@@ -12,19 +22,21 @@ import type { WorkerOrders } from '../messages.js';
  */
 export class Adoption {
   readonly #orders: WorkerOrders;
-  readonly #stopping: () => void;
+  readonly #host: AdoptionHost;
+  readonly #listening = new Set<Server>();
   readonly #servers = new Map<AnyServer, DrainedServer>();
   /** Of those, too, that do not listen now. */
   #drains = new WeakMap<AnyServer, DrainedServer>();
   #bus: ShutdownBus | undefined;
 
-  /** @param stopping called when the shutdown begins. */
-  constructor(orders: WorkerOrders, stopping: () => void) {
+  constructor(orders: WorkerOrders, host: AdoptionHost) {
     this.#orders = orders;
-    this.#stopping = stopping;
+    this.#host = host;
     const adopt = (server: unknown) => this.#adopt(server);
+    const note = (server: Server) => this.#note(server);
     const { listen } = Server.prototype;
     Server.prototype.listen = function (this: Server, ...args: unknown[]) {
+      note(this);
       adopt(this);
       return (listen as (...args: unknown[]) => Server).apply(this, args);
     } as Server['listen'];
@@ -34,6 +46,21 @@ export class Adoption {
   get bus(): ShutdownBus {
     if (this.#bus === undefined) this.#watch(provisionalBus((bus) => this.#move(bus)));
     return this.#bus as ShutdownBus;
+  }
+
+  /** Whether no server listens any more. */
+  get hasClosed(): boolean {
+    return [...this.#listening].every(({ listening }) => !listening);
+  }
+
+  #note(server: Server): void {
+    server.once('listening', () => {
+      this.#listening.add(server);
+      this.#host.listening();
+      // No other count has the requests of HTTP/2.
+      if (isServer(server) && isHttp2(server)) server.on('stream', () => this.#host.requested());
+    });
+    server.once('close', () => this.#listening.delete(server));
   }
 
   #adopt(server: unknown): void {
@@ -58,7 +85,7 @@ export class Adoption {
     this.#bus = bus;
     bus.on(
       'stopping',
-      ownCode(() => this.#stopping()),
+      ownCode(() => this.#host.stopping()),
     );
   }
 

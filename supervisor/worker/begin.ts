@@ -1,11 +1,11 @@
 import cluster from 'node:cluster';
-import { subscribe } from 'node:diagnostics_channel';
 import { leaveBacklogToOthers } from '../../http/backlog.js';
 import { succeed } from '../../http/succession.js';
-import { watchLoop } from '../blocked-stack.js';
-import { ORDERS_VARIABLE, REPORTS_FD, read, type WorkerOrders, write } from '../messages.js';
+import { ORDERS_VARIABLE, read, type WorkerOrders } from '../messages.js';
 import { showTitle } from '../process-title.js';
 import { Adoption } from './adoption.js';
+import { closeTogether } from './closing.js';
+import { Pulse } from './pulse.js';
 
 /**
  * Makes this process a worker that its primary can rely on, whatever its program does: it gives signs of life, its servers are drained,
@@ -16,9 +16,16 @@ export function beginWorker(): void {
   if (orders === undefined || cluster.worker === undefined) return;
   const title = { role: `worker ${cluster.worker.id}`, exec: process.argv[1] ?? '' } as const;
   showTitle(title);
-  const adoption = new Adoption(orders, () => showTitle({ ...title, isStopping: true }));
+  const pulse = new Pulse(orders);
+  const adoption = new Adoption(orders, {
+    listening: () => pulse.listening(),
+    requested: () => pulse.requested(),
+    stopping: () => showTitle({ ...title, isStopping: true }),
+  });
   if (!orders.drainBacklog) leaveBacklogToOthers();
-  beat(orders);
+  pulse.begin();
+  closeTogether(() => adoption.hasClosed);
+  letGo();
   obey(adoption);
   surviveThePrimary(adoption);
 }
@@ -27,29 +34,6 @@ function takeOrders(): WorkerOrders | undefined {
   const { [ORDERS_VARIABLE]: text } = process.env;
   delete process.env[ORDERS_VARIABLE];
   return text === undefined ? undefined : (JSON.parse(text) as WorkerOrders);
-}
-
-/** Tells the primary that the event loop turns. */
-function beat({ beatMs, blockedMs, logPrefix }: WorkerOrders): void {
-  const prefix = `${logPrefix}worker ${cluster.worker?.id} (pid ${process.pid}): `;
-  const watch = blockedMs && watchLoop({ afterMs: blockedMs, everyMs: beatMs, prefix, reportTo: REPORTS_FD });
-  let requests = 0;
-  let isLoaded = false;
-  subscribe('http.server.request.start', () => {
-    requests += 1;
-  });
-  const send = () => {
-    // Whoever is not there any more need not know.
-    if (process.connected)
-      process.send?.(write({ type: 'beat', requests, isLoaded }), undefined, {}, () => {});
-  };
-  send();
-  const timer = setInterval(() => {
-    isLoaded = true;
-    if (watch) watch.beat();
-    send();
-  }, beatMs);
-  timer.unref();
 }
 
 function obey(adoption: Adoption): void {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { read, write } from '../../supervisor/messages.js';
 
-const beat = { type: 'beat', requests: 3, isLoaded: true } as const;
+const beat = { type: 'beat', requests: 3, isLoaded: true, isListening: true } as const;
 const end = { type: 'end', signal: 'SIGTERM', isSucceeded: true, budgetMs: 500 } as const;
 
 /** As it comes out of the channel between two processes. */

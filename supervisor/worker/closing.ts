@@ -1,0 +1,26 @@
+import { closeWith } from '../../http/companions.js';
+import { sleep, systemClock } from '../../src/clock.js';
+import { read, write } from '../messages.js';
+
+/** So long nobody is waited for who may be blocked. */
+const MOST_MS = 300;
+
+/**
+ * Has the servers of this worker wait for those of the others, in a stop of all of them.
+ * @param hasClosed whether every server of this worker has.
+ */
+export function closeTogether(hasClosed: () => boolean): void {
+  const all = new AbortController();
+  process.on('message', (message) => {
+    if (read('all-closed', message)) all.abort();
+  });
+  let isTold = false;
+  closeWith(async () => {
+    if (!process.connected) return;
+    if (!isTold && hasClosed()) {
+      isTold = true;
+      process.send?.(write({ type: 'closed' }), undefined, {}, () => {});
+    }
+    await sleep(systemClock, MOST_MS, all.signal);
+  });
+}
