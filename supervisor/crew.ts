@@ -116,6 +116,11 @@ export class Crew {
     await this.#killAfter(ms, workers, signal);
   }
 
+  /** Resolves when none is left. */
+  async ended(): Promise<void> {
+    await Promise.all(this.all.map((worker) => worker.ended));
+  }
+
   /** In a stop of all. */
   #lookWhoHasClosed(): void {
     if (!this.#isClosed || !this.all.every(({ hasClosed }) => hasClosed)) return;

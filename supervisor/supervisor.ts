@@ -23,6 +23,9 @@ import { Rolling } from './rolling.js';
 import { listenToSignals } from './signals.js';
 import type { WorkerProcess } from './worker-process.js';
 
+/** Kept of the time of a stop for SIGKILL to do its work, in milliseconds. */
+const KILL_MS = 100;
+
 /** How a supervisor is stopped. */
 export interface StopOptions {
   /** Without a limit but `failSafeMs`. @default false: within the budget */
@@ -151,7 +154,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
       essential: true,
       details: () => ({ workers: this.#crew.all.length }),
     });
-    bus.subscribeShutdown(() => bus.reportOrphansNow(), {
+    bus.subscribeShutdown(() => this.#reportKilled(), {
       name: 'report jobs of killed workers',
       phase: 'deliver',
     });
@@ -171,6 +174,12 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
     }
   }
 
+  /** They are dead a moment after SIGKILL: what is not yet gone is nobody's orphan. */
+  async #reportKilled(): Promise<void> {
+    await this.#crew.ended();
+    await this.bus.reportOrphansNow();
+  }
+
   async #endWorkers({ reason, signal, remainingMs }: ShutdownContext): Promise<void> {
     this.#listeners.leave();
     const patience = new AbortController();
@@ -186,7 +195,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
         else if (this.bus.isUnhurried) worker.order(this.#unhurriedEnd(remainingMs()));
         else worker.ask('SIGTERM');
       },
-      remainingMs(),
+      remainingMs() - KILL_MS,
       AbortSignal.any([signal, patience.signal]),
     );
   }
