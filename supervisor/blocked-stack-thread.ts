@@ -8,12 +8,11 @@ import { openToAdd, writeAll } from './write-lines.js';
 const STDERR = 2;
 /** So long after the question the main thread is certainly in native code: JavaScript answers within milliseconds. */
 const NATIVE_MS = 250;
-/** Of a recursion both ends are of interest, and it is seldom deeper. */
-const MOST_FRAMES = 10_000;
+const TERMINATED = 'Execution was terminated';
 
 /** One time that the loop is blocked. */
 interface Blockage {
-  readonly session: Session | undefined;
+  readonly session: Session;
   readonly askedAtMs: number;
   native: string | undefined;
   hasReported: boolean;
@@ -51,8 +50,8 @@ function sinceLastLook(): number {
 
 /**
  * Asks the main thread for its stack, as that of an exception: V8 answers between two of its instructions, wherever it is. A
- * debugger's pause would say the same, but stop it, at every place where anybody's debugger has asked for; compiling nonsense would
- * run a program's `Error.prepareStackTrace`. This throws a number, within V8, and that is all that happens there.
+ * debugger's pause would tell the same, but hold the program until this thread lets it go, and end the pause of anybody's debugger;
+ * compiling nonsense would run the program's `Error.prepareStackTrace`. A number is thrown and caught within V8, and that is all.
  */
 function ask(): Blockage {
   const session = new Session();
@@ -61,13 +60,14 @@ function ask(): Blockage {
     session.connectToMainThread();
   } catch (error) {
     report(one, { native: `no inspector: ${(error as Error).message}` });
-    return { ...one, session: undefined };
+    return one;
   }
   session.post('Runtime.enable');
-  session.post('Runtime.setMaxCallStackSizeToCapture' as 'Runtime.enable', { size: MOST_FRAMES } as never);
   session.post('Runtime.evaluate', { expression: QUESTION, silent: true }, (error, answer) => {
+    // The time limit of a vm script, which has hit our question instead: it would never end.
+    if (error?.message.endsWith(TERMINATED)) session.post('Runtime.terminateExecution');
     session.disconnect();
-    if (blockage === one) answered(one, error ? undefined : answer.exceptionDetails?.stackTrace?.callFrames);
+    if (blockage === one) answered(one, answer?.exceptionDetails?.stackTrace?.callFrames);
   });
   session.post('Runtime.disable');
   return one;
@@ -87,7 +87,7 @@ function lookAgain(one: Blockage): void {
 }
 
 function end({ session, hasReported }: Blockage): void {
-  session?.disconnect();
+  session.disconnect();
   if (!hasReported) return;
   const wentOnAfterMs = Math.round(silentMs);
   write([`the event loop went on after ${wentOnAfterMs} ms`], { wentOnAfterMs });
@@ -102,7 +102,7 @@ function report(one: Blockage, what: Omit<BlockedReport, 'blockedMs'>): void {
       ? `the event loop has been blocked for ${blockedMs} ms, no stack: ${native}`
       : native === undefined
         ? `the event loop has been blocked for ${blockedMs} ms:`
-        : `native code had blocked the event loop for ${blockedMs} ms and came back here:`;
+        : `native code had blocked the event loop for ${blockedMs} ms, and right after it:`;
   write([first, ...(stack?.split('\n') ?? [])], { blockedMs, ...what });
 }
 

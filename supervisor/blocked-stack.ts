@@ -41,8 +41,9 @@ export function watchLoop(options: LoopWatchOptions): LoopWatch {
 function startThread(data: LoopWatchData): Worker | undefined {
   const note = debuglog('shutdown-bus');
   const refused = (why: string) => note('nobody looks what blocks the event loop: %s', why);
-  if (!process.features.inspector) {
-    refused('this Node has no inspector');
+  // Node aborts the whole process when it is asked for an inspector that the permission model withholds.
+  if (!process.features.inspector || process.permission?.has('inspector') === false) {
+    refused('this process may have no inspector');
     return undefined;
   }
   try {

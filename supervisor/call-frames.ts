@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Runtime } from 'node:inspector';
 import { SourceMap } from 'node:module';
-
 import { fileURLToPath } from 'node:url';
 
 type CallFrame = Runtime.CallFrame;
@@ -10,9 +9,8 @@ const OWN_NAME = 'shutdown-bus:where-are-you';
 /** Throws within the program that is asked, at no object of it. */
 export const QUESTION = `throw 0\n//# sourceURL=${OWN_NAME}`;
 
-/** Shown of each end of a deep stack. */
-const FIRST = 40;
-const LAST = 10;
+/** Shown of a deep stack. V8 gives 200 at most. */
+const FIRST = 50;
 
 /**
  * Writes a stack as `Error.stack` does, without its first line: `    at work (/app/work.js:3:9)`. Node's own functions are left out,
@@ -24,9 +22,9 @@ export function formatStack(callFrames: readonly CallFrame[], withSourceMaps: bo
   const shown = own.length > 0 ? own : all;
   const maps = withSourceMaps ? new SourceMaps() : undefined;
   const write = (frame: CallFrame) => `    at ${describe(frame, maps)}`;
-  if (shown.length <= FIRST + LAST) return shown.map(write).join('\n');
-  const between = `    … ${shown.length - FIRST - LAST} more …`;
-  return [...shown.slice(0, FIRST).map(write), between, ...shown.slice(-LAST).map(write)].join('\n');
+  const lines = shown.slice(0, FIRST).map(write);
+  if (shown.length > FIRST) lines.push(`    … ${shown.length - FIRST} more or deeper`);
+  return lines.join('\n');
 }
 
 function describe(frame: CallFrame, maps: SourceMaps | undefined): string {
