@@ -4,6 +4,10 @@ export interface LoopWatchOptions {
   readonly afterMs: number;
   /** Milliseconds between two beats, and between two looks of the thread. */
   readonly everyMs: number;
+  /**
+   * A loop that is blocked for so many milliseconds is ended by SIGKILL once the parent of the process is gone: nobody else would. @default never
+   */
+  readonly abandonedMs?: number | undefined;
   /** How every line on stderr begins. */
   readonly prefix: string;
   /** Where a {@link LoopReport} goes as a line of JSON: an open file or pipe by its number, or a path. @default nowhere */

@@ -18,7 +18,15 @@ interface Blockage {
   hasReported: boolean;
 }
 
-const { afterMs, everyMs, prefix, reportTo, words } = workerData as LoopWatchData;
+const {
+  afterMs,
+  abandonedMs = Number.POSITIVE_INFINITY,
+  everyMs,
+  prefix,
+  reportTo,
+  words,
+} = workerData as LoopWatchData;
+const parent = process.ppid;
 const word = new Int32Array(words);
 let lastBeat = Atomics.load(word, WORD.beat);
 let lookedAt = performance.now();
@@ -39,6 +47,15 @@ function look(): void {
     silentMs = 0;
   } else if (blockage) lookAgain(blockage);
   else if (silentMs >= afterMs) blockage = ask();
+  if (silentMs >= abandonedMs && process.ppid !== parent) endAbandoned();
+}
+
+function endAbandoned(): void {
+  writeAll(
+    STDERR,
+    `${prefix}the event loop is blocked, and whoever would end this process is gone: SIGKILL\n`,
+  );
+  process.kill(process.pid, 'SIGKILL');
 }
 
 function sinceLastLook(): number {

@@ -54,6 +54,8 @@ export interface WorkerOrders {
   readonly drainBacklog: boolean;
   /** After so many milliseconds without a turn of the event loop a thread says what blocks it. @default never */
   readonly blockedMs?: number | undefined;
+  /** After so many it ends the worker, once the primary is gone. @default never */
+  readonly abandonedMs?: number | undefined;
   /** How lines begin that are written before the worker has a bus. */
   readonly logPrefix: string;
   /** Answered in every server that the application does not drain itself. */

@@ -251,13 +251,13 @@ function jittered(most: number | undefined, jitter: number): number {
 }
 
 function ordersFor(settings: SuperviseSettings, beatMs: number): Omit<WorkerOrders, 'logPrefix'> {
-  const { timeoutMs, blockedStack, drainOnTerm, readinessPath, livenessPath } = settings;
+  const { timeoutMs, killGapMs, blockedStack, drainOnTerm, readinessPath, livenessPath } = settings;
   const blockedMs = timeoutMs === 0 ? MOST_BLOCKED_MS : Math.min(MOST_BLOCKED_MS, timeoutMs / 2);
   return {
     beatMs,
     drainBacklog: drainOnTerm,
     readinessPath,
     livenessPath,
-    ...(blockedStack && { blockedMs }),
+    ...(blockedStack && { blockedMs, ...(timeoutMs > 0 && { abandonedMs: timeoutMs + killGapMs }) }),
   };
 }

@@ -16,10 +16,11 @@ export class Pulse {
 
   /** The first beat is now. */
   begin(): void {
-    const { beatMs, blockedMs, logPrefix } = this.#orders;
+    const { beatMs, blockedMs, abandonedMs, logPrefix } = this.#orders;
     const prefix = `${logPrefix}worker ${cluster.worker?.id} (pid ${process.pid}): `;
     const watch =
-      blockedMs && watchLoop({ afterMs: blockedMs, everyMs: beatMs, prefix, reportTo: REPORTS_FD });
+      blockedMs &&
+      watchLoop({ afterMs: blockedMs, abandonedMs, everyMs: beatMs, prefix, reportTo: REPORTS_FD });
     subscribe('http.server.request.start', () => this.requested());
     this.#send();
     setInterval(() => {

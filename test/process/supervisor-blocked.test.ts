@@ -132,7 +132,7 @@ describe('a worker whose event loop is blocked', () => {
 /** Blocks one worker for good. */
 async function block(service: Supervised) {
   const never = service.ask('/forever').catch(() => {});
-  await service.primary.line('blocked');
+  await service.primary.line('blocked {');
   const [{ pid, at }] = blockedIn(service) as [{ pid: number; at: number }];
   const ended = await service.event('worker-ended', (event) => event.pid === pid);
   await never;

@@ -104,6 +104,16 @@ describe('the death of the primary', () => {
     await next.primary.when(() => idsIn(next).size === 50, 'all jobs are reported');
   });
 
+  it('a worker whose event loop is blocked then is ended by its own thread, at the time at which the primary would have', async () => {
+    const service = await startSupervised({ app: 'supervised-jobs.js', timeoutMs: 1000, killGapMs: 500 });
+    const victim = await beginJobs(service, 1);
+    await blockWorker(service, victim);
+    process.kill(service.primary.process.pid as number, 'SIGKILL');
+    // Its output is open as long as a worker has it.
+    expect((await service.primary.ended).stderr).toContain('whoever would end this process is gone: SIGKILL');
+    expect(service.alive()).toEqual([]);
+  });
+
   it('a request that is under way is answered', async () => {
     const service = await startSupervised();
     const answer = service.ask('/slow?ms=1000');

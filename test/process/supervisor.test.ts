@@ -101,7 +101,7 @@ describe('a stop', () => {
   it('B16: a worker that cannot end by itself is killed within the same budget', async () => {
     const service = await startSupervised({ budgetMs: 1500 });
     const never = service.ask('/forever').catch(() => 'cut off');
-    await service.primary.line('blocked');
+    await service.primary.line('blocked {');
     service.primary.kill('SIGTERM');
     const { afterKillMs, code, stderr } = await service.primary.ended;
     await never;
