@@ -128,10 +128,15 @@ describe('a child that is released while it is being stopped', () => {
 });
 
 describe('an event loop that is blocked while a child is being stopped', () => {
-  const block = (ms: number) => {
-    const until = performance.now() + ms;
-    while (performance.now() < until);
-  };
+  // Blocked there, timers come before what the operating system has to tell.
+  const block = (ms: number) =>
+    new Promise<void>((resolve) => {
+      setImmediate(() => {
+        const until = performance.now() + ms;
+        while (performance.now() < until);
+        resolve();
+      });
+    });
 
   it.each([true, false])(
     'the child ended in its time, and is not called killed (group: %s)',
@@ -139,7 +144,7 @@ describe('an event loop that is blocked while a child is being stopped', () => {
       const child = await listening('saves', newBus(), { timeoutMs: 700, group });
       const stopped = child.stop();
       await hears(child);
-      block(2000);
+      await block(2000);
       expect(await stopped).toMatchObject({ code: 0, signal: null, by: 'asked' });
     },
   );
@@ -149,7 +154,7 @@ describe('an event loop that is blocked while a child is being stopped', () => {
     const child = await listening('saves', bus, { timeoutMs: 50_000 });
     const report = bus.requestShutdown();
     await hears(child);
-    block(2500);
+    await block(2500);
     await report;
     expect(await child.ended).toMatchObject({ code: 0, signal: null, by: 'asked' });
   });
@@ -158,7 +163,7 @@ describe('an event loop that is blocked while a child is being stopped', () => {
     const child = await listening('ignores', newBus(), { timeoutMs: 700 });
     const stopped = child.stop();
     await hears(child);
-    block(1000);
+    await block(1000);
     expect(await stopped).toMatchObject({ code: null, signal: 'SIGKILL', by: 'killed' });
   });
 });
