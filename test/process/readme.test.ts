@@ -391,7 +391,7 @@ describe('the README', () => {
     expect(programs.size).toBe(javascript.length);
     // A program in another dress would be one that nobody runs.
     const languages = new Set(blocks.map(({ language }) => language));
-    expect([...languages].sort()).toEqual(['', 'dockerfile', 'js', 'json', 'sh', 'text']);
+    expect([...languages].sort()).toEqual(['', 'dockerfile', 'ini', 'js', 'json', 'sh', 'text']);
   });
 
   it('has only JSON that can be read', () => {
