@@ -1,6 +1,8 @@
 // @ts-check
+
 import { parseArgs } from 'node:util';
 import { balancerVersion } from './balancer.js';
+import { carryOut } from './command.js';
 import { quantile } from './pairs.js';
 import { CONTENDERS } from './reload/contenders.js';
 import { addUp, LOADS } from './reload/measure.js';
@@ -219,17 +221,4 @@ async function main(wanted) {
 process.once('SIGINT', () => process.exit(130));
 process.once('SIGTERM', () => process.exit(143));
 
-const wanted = readArguments();
-if (typeof wanted === 'string') {
-  console.error(wanted);
-  process.exitCode = 1;
-} else if (wanted.help) {
-  console.log(HELP);
-} else {
-  try {
-    await main(wanted);
-  } catch (error) {
-    console.error(/** @type {Error} */ (error).message);
-    process.exitCode = 1;
-  }
-}
+await carryOut(readArguments(), HELP, main);

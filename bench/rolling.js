@@ -1,7 +1,9 @@
 // @ts-check
+
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { Balancer, balancerVersion } from './balancer.js';
+import { carryOut } from './command.js';
 import { PEERS } from './peers.js';
 import { freePorts } from './ports.js';
 import { startProgram, terminate } from './processes.js';
@@ -156,20 +158,7 @@ function formatResults(results, balancer) {
   return formatColumns([['', 'requests', 'restarts', 'failed', 'how', ''], ...rows], balancer);
 }
 
-const wanted = readArguments();
-if (typeof wanted === 'string') {
-  console.error(wanted);
-  process.exitCode = 1;
-} else if (wanted.help) {
-  console.log(HELP);
-} else {
-  try {
-    await main(wanted);
-  } catch (error) {
-    console.error(/** @type {Error} */ (error).message);
-    process.exitCode = 1;
-  }
-}
+await carryOut(readArguments(), HELP, main);
 
 /** @param {Exclude<ReturnType<typeof readArguments>, string>} wanted */
 async function main({ names, requests, peerRequests, mostMs, json }) {

@@ -1,3 +1,4 @@
+import { given } from '../supervisor/given.js';
 import type { SuperviseOptions } from '../supervisor/index.js';
 import { supervise } from '../supervisor/index.js';
 import {
@@ -71,32 +72,34 @@ function optionsFrom({ values, positionals: [exec, ...args] }: Typed): Supervise
   if (exec === undefined)
     throw new UsageError('which program? shutdown-bus run [options] <program> [arguments]');
   const text = (name: string) => values[name] as string | undefined;
-  const given = <T>(name: string, read: (name: string, text: string) => T) => {
+  const option = <T>(name: string, read: (name: string, text: string) => T) => {
     const value = text(name);
     return value === undefined ? undefined : read(`--${name}`, value);
   };
-  const time = (name: string, never?: number) => given(name, (...it) => readTime(...it, never));
+  const time = (name: string, never?: number) => option(name, (...it) => readTime(...it, never));
   const nodeOptions = values['node-option'] as readonly string[] | undefined;
-  const options = {
-    workers: given('workers', readWhole),
-    timeoutMs: time('timeout', 0),
-    gracefulTimeoutMs: time('graceful-timeout'),
-    killGapMs: time('kill-gap'),
-    budgetMs: time('budget'),
-    startTimeoutMs: time('start-timeout'),
-    ready: text('ready') as SuperviseOptions['ready'],
-    maxRequests: given('max-requests', readWhole),
-    maxAgeMs: time('max-age'),
-    jitter: given('jitter', readShare),
-    blockedStack: values['no-blocked-stack'] ? false : undefined,
-    drainOnTerm: values['no-drain-on-term'] ? false : undefined,
-    failSafeMs: time('fail-safe', Number.POSITIVE_INFINITY),
-    readinessPath: text('readiness-path'),
-    livenessPath: text('liveness-path'),
-    service: text('service'),
-    control: values['no-control'] ? false : text('control'),
-    execArgv: nodeOptions && [...process.execArgv, ...nodeOptions],
+  return {
+    exec,
+    args,
+    ...given({
+      workers: option('workers', readWhole),
+      timeoutMs: time('timeout', 0),
+      gracefulTimeoutMs: time('graceful-timeout'),
+      killGapMs: time('kill-gap'),
+      budgetMs: time('budget'),
+      startTimeoutMs: time('start-timeout'),
+      ready: text('ready') as SuperviseOptions['ready'],
+      maxRequests: option('max-requests', readWhole),
+      maxAgeMs: time('max-age'),
+      jitter: option('jitter', readShare),
+      blockedStack: values['no-blocked-stack'] ? false : undefined,
+      drainOnTerm: values['no-drain-on-term'] ? false : undefined,
+      failSafeMs: time('fail-safe', Number.POSITIVE_INFINITY),
+      readinessPath: text('readiness-path'),
+      livenessPath: text('liveness-path'),
+      service: text('service'),
+      control: values['no-control'] ? false : text('control'),
+      execArgv: nodeOptions && [...process.execArgv, ...nodeOptions],
+    }),
   };
-  const set = Object.entries(options).filter(([, value]) => value !== undefined);
-  return { exec, args, ...(Object.fromEntries(set) as Partial<SuperviseOptions>) };
 }

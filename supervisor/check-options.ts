@@ -4,6 +4,7 @@ import { problemsOf as problemsOfBus } from '../src/config/check-options.js';
 import { isCatchable } from '../src/config/values.js';
 import { misspelt, type OptionNames, show } from '../src/errors.js';
 import { ShutdownError } from '../src/index.js';
+import { given } from './given.js';
 import type { SuperviseOptions, SuperviseSettings } from './options.js';
 
 /** So many there may be. */
@@ -117,13 +118,6 @@ function problemsOf(options: SuperviseOptions, defaults: Defaults): Problem[] {
       : checkText('control', control, 'the path of a socket, or false'),
     ...problemsOfBus(given({ service, platform, budgetMs, notifiers, deliveryMode, store, redact, exit })),
   ];
-}
-
-/** Those that have a value. */
-function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 }
 
 function checkStages(timeoutMs: number, gracefulTimeoutMs: unknown): Problem {

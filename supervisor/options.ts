@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { MAX_TIMER_MS } from '../src/clock.js';
 import { type ShutdownBusOptions, ShutdownError } from '../src/index.js';
 import { checkOptions, checkWorkers } from './check-options.js';
+import { given } from './given.js';
 
 /** What the primary's own bus may be told; its triggers and its handlers are the supervisor's business. */
 export type PrimaryBusOptions = Pick<
@@ -149,8 +150,7 @@ export function resolveOptions(options: SuperviseOptions, env = process.env): Su
 
 function busOptions(options: SuperviseOptions): PrimaryBusOptions {
   const { service, platform, budgetMs, notifiers, deliveryMode, store, redact, logger, exit } = options;
-  const all = { service, platform, budgetMs, notifiers, deliveryMode, store, redact, logger, exit };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  return given({ service, platform, budgetMs, notifiers, deliveryMode, store, redact, logger, exit });
 }
 
 /** @throws {ShutdownError} `INVALID_ENVIRONMENT` */

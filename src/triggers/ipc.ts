@@ -20,12 +20,16 @@ export function listenForIpc(host: ProcessLike, trigger: (reason: ShutdownReason
     if (isShutdownMessage(message)) trigger({ kind: 'request', message: 'IPC message "shutdown"' });
   };
   host.on('message', listener);
-  // A listener for messages counts as a reason to stay; ours is none.
-  channel.unrefCounted?.();
+  unrefChannel(channel);
   return () => {
     channel.refCounted?.();
     host.off('message', listener);
   };
+}
+
+/** A listener on the channel counts as a reason for the process to stay; one of ours is none. To be called once for each. */
+export function unrefChannel(channel: unknown): void {
+  (channel as CountedChannel | null | undefined)?.unrefCounted?.();
 }
 
 function isShutdownMessage(message: unknown): boolean {

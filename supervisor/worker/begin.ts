@@ -1,6 +1,7 @@
 import cluster from 'node:cluster';
 import { leaveBacklogToOthers } from '../../http/backlog.js';
 import { succeed } from '../../http/succession.js';
+import { unrefChannel } from '../../src/triggers/ipc.js';
 import { ORDERS_VARIABLE, read, type WorkerOrders } from '../messages.js';
 import { showTitle } from '../process-title.js';
 import { Adoption } from './adoption.js';
@@ -25,7 +26,6 @@ export function beginWorker(): void {
   if (!orders.drainBacklog) leaveBacklogToOthers();
   pulse.begin();
   closeTogether(() => adoption.hasClosed);
-  letGo();
   obey(adoption);
   surviveThePrimary(adoption);
 }
@@ -47,7 +47,7 @@ function obey(adoption: Adoption): void {
     // Whoever else listens for it in this process gets it as well.
     process.kill(process.pid, signal);
   });
-  letGo();
+  unrefChannel(process.channel);
 }
 
 /** node:cluster would end the process at once, with whatever is open in it. */
@@ -58,10 +58,5 @@ function surviveThePrimary(adoption: Adoption): void {
     worker.exitedAfterDisconnect = true;
     void adoption.bus.requestShutdown('the primary is gone');
   });
-  letGo();
-}
-
-/** A listener on the channel keeps the process alive; ours is no reason to stay. Not in Node's documentation, used by its cluster module. */
-function letGo(): void {
-  (process.channel as { unrefCounted?: () => void } | undefined)?.unrefCounted?.();
+  unrefChannel(process.channel);
 }

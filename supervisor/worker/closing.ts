@@ -1,5 +1,6 @@
 import { closeWith } from '../../http/companions.js';
 import { sleep, systemClock } from '../../src/clock.js';
+import { unrefChannel } from '../../src/triggers/ipc.js';
 import { read, write } from '../messages.js';
 
 /** So long nobody is waited for who may be blocked. */
@@ -14,6 +15,7 @@ export function closeTogether(hasClosed: () => boolean): void {
   process.on('message', (message) => {
     if (read('all-closed', message)) all.abort();
   });
+  unrefChannel(process.channel);
   let isTold = false;
   closeWith(async () => {
     if (!process.connected) return;
