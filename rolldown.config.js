@@ -47,7 +47,7 @@ export default defineConfig([
     // A thread starts sooner from one file that is no module.
     input: {
       'src/watchdog-thread': 'src/watchdog-thread.cts',
-      'supervisor/blocked-stack-thread': 'supervisor/blocked-stack-thread.ts',
+      'supervisor/blocked-stack-thread': 'supervisor/blocked-stack/thread.ts',
     },
     output: { dir: 'dist', format: 'cjs', entryFileNames: '[name].cjs' },
   },

@@ -1,5 +1,5 @@
 import type { ShutdownReason, ShutdownReport } from '../src/index.js';
-import type { BlockedReport } from './blocked-stack-memory.js';
+import type { BlockedReport } from './blocked-stack/memory.js';
 
 /** Where a worker is in its life. */
 export type WorkerState = 'starting' | 'ready' | 'stopping' | 'ended';

@@ -2,8 +2,8 @@ import cluster from 'node:cluster';
 import { ShutdownError } from '../src/index.js';
 import { stderrLogger } from '../src/logger.js';
 import { checkProgram } from './check-options.js';
-import { beInit } from './init.js';
-import { warnOfParent } from './npm-parent.js';
+import { beInit } from './manners/init.js';
+import { warnOfParent } from './manners/npm-parent.js';
 import { resolveOptions, type SuperviseOptions } from './options.js';
 import { Supervisor } from './supervisor.js';
 
@@ -41,7 +41,7 @@ export function supervise(options: SuperviseOptions): Supervisor {
   return new Supervisor(settings);
 }
 
-export type { BlockedReport } from './blocked-stack-memory.js';
+export type { BlockedReport } from './blocked-stack/memory.js';
 export type {
   ReloadReport,
   SupervisorEvents,

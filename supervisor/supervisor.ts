@@ -13,15 +13,15 @@ import { ObservedEmitter } from '../src/observers.js';
 import { isQuick } from '../src/reason.js';
 import { checkWorkers, MOST_WORKERS } from './check-options.js';
 import { controlPath, openControl } from './control.js';
-import { Crew, type CrewListener } from './crew.js';
+import { Crew, type CrewListener } from './crew/crew.js';
+import { Rolling } from './crew/rolling.js';
+import type { WorkerProcess } from './crew/worker-process.js';
 import type { ReloadReport, SupervisorEvents, SupervisorState } from './events.js';
 import { SharedListeners } from './listeners.js';
-import { tellEverybody } from './manners.js';
+import { tellEverybody } from './manners/manners.js';
 import type { SuperviseSettings } from './options.js';
 import { createPrimaryBus } from './primary-bus.js';
-import { Rolling } from './rolling.js';
 import { listenToSignals } from './signals.js';
-import type { WorkerProcess } from './worker-process.js';
 
 /** Kept of the time of a stop for SIGKILL to do its work, in milliseconds. */
 const KILL_MS = 100;

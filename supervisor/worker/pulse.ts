@@ -1,6 +1,6 @@
 import cluster from 'node:cluster';
 import { subscribe } from 'node:diagnostics_channel';
-import { watchLoop } from '../blocked-stack.js';
+import { watchLoop } from '../blocked-stack/watch.js';
 import { REPORTS_FD, type WorkerOrders, write } from '../messages.js';
 
 /** Tells the primary that the event loop turns, and how much this worker has done. */

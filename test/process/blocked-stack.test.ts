@@ -22,7 +22,7 @@ const children: Child[] = [];
 
 // In the package it is a part of what is loaded into every worker, and cannot be had alone.
 beforeAll(async () => {
-  const input = join(ROOT, 'supervisor/blocked-stack.ts');
+  const input = join(ROOT, 'supervisor/blocked-stack/watch.ts');
   await build({ input, platform: 'node', output: { file: module }, logLevel: 'warn' });
   const thread = 'supervisor/blocked-stack-thread.cjs';
   copyFileSync(join(ROOT, 'dist', thread), join(built, thread));

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { beInit, INIT_NAME, INIT_SCRIPT } from '../../supervisor/init.js';
+import { beInit, INIT_NAME, INIT_SCRIPT } from '../../supervisor/manners/init.js';
 import { type Bundle, bundle } from './bundle.js';
 import { type Child, start } from './child.js';
 import { CONTAINED, childrenOf, countZombies, firstProcessOf, uncontained } from './container.js';
@@ -10,8 +10,8 @@ import { CONTAINED, childrenOf, countZombies, firstProcessOf, uncontained } from
 let withKoffi: Bundle;
 let alone: Bundle;
 beforeAll(async () => {
-  withKoffi = await bundle('supervisor/init.ts', 'with packages');
-  alone = await bundle('supervisor/init.ts', 'alone');
+  withKoffi = await bundle('supervisor/manners/init.ts', 'with packages');
+  alone = await bundle('supervisor/manners/init.ts', 'alone');
 });
 afterAll(() => {
   withKoffi.remove();

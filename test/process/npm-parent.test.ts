@@ -11,7 +11,7 @@ const FIXTURE = fileURLToPath(new URL('./fixtures/looks-at-parent.js', import.me
 
 let parent: Bundle;
 beforeAll(async () => {
-  parent = await bundle('supervisor/npm-parent.ts', 'alone');
+  parent = await bundle('supervisor/manners/npm-parent.ts', 'alone');
   return () => parent.remove();
 });
 

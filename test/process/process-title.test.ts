@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { showTitle } from '../../supervisor/process-title.js';
+import type { showTitle } from '../../supervisor/manners/process-title.js';
 import { type Bundle, bundle } from './bundle.js';
 import { start } from './child.js';
 
 let title: Bundle;
 beforeAll(async () => {
-  title = await bundle('supervisor/process-title.ts', 'alone');
+  title = await bundle('supervisor/manners/process-title.ts', 'alone');
   return () => title.remove();
 });
 

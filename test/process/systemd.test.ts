@@ -11,8 +11,8 @@ let withKoffi: Bundle;
 let alone: Bundle;
 let folder: string;
 beforeAll(async () => {
-  withKoffi = await bundle('supervisor/systemd.ts', 'with packages');
-  alone = await bundle('supervisor/systemd.ts', 'alone');
+  withKoffi = await bundle('supervisor/manners/systemd.ts', 'with packages');
+  alone = await bundle('supervisor/manners/systemd.ts', 'alone');
   folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-'));
 });
 afterAll(() => {

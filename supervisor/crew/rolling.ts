@@ -1,8 +1,8 @@
-import { systemClock } from '../src/clock.js';
-import { messageOf } from '../src/errors.js';
-import type { Logger } from '../src/index.js';
+import { systemClock } from '../../src/clock.js';
+import { messageOf } from '../../src/errors.js';
+import type { Logger } from '../../src/index.js';
+import type { ReloadReport } from '../events.js';
 import { type Crew, labelOf, ORDINARY_END } from './crew.js';
-import type { ReloadReport } from './events.js';
 import type { WorkerProcess } from './worker-process.js';
 
 export interface RollingParts {

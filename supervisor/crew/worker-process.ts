@@ -1,11 +1,11 @@
 import cluster, { type Worker } from 'node:cluster';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { systemClock } from '../src/clock.js';
-import type { BlockedReport, LoopReport } from './blocked-stack-memory.js';
-import type { WorkerState, WorkerView } from './events.js';
-import { type EndOrder, ORDERS_VARIABLE, REPORTS_FD, read, type WorkerOrders, write } from './messages.js';
-import type { SuperviseSettings } from './options.js';
+import { systemClock } from '../../src/clock.js';
+import type { BlockedReport, LoopReport } from '../blocked-stack/memory.js';
+import type { WorkerState, WorkerView } from '../events.js';
+import { type EndOrder, ORDERS_VARIABLE, REPORTS_FD, read, type WorkerOrders, write } from '../messages.js';
+import type { SuperviseSettings } from '../options.js';
 import { Silence } from './silence.js';
 
 /** What a worker's process tells the supervisor. */

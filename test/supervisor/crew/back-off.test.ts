@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { BackOff } from '../../supervisor/back-off.js';
+import { BackOff } from '../../../supervisor/crew/back-off.js';
 
 const YOUNG = 4999;
 const CALM = 5000;

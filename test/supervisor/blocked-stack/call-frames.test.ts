@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { runInNewContext } from 'node:vm';
 import { afterAll, describe, expect, it } from 'vitest';
-import { formatStack, QUESTION } from '../../supervisor/call-frames.js';
+import { formatStack, QUESTION } from '../../../supervisor/blocked-stack/call-frames.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'call-frames-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { messageOf, ShutdownError } from '../src/errors.js';
+import { messageOf, ShutdownError } from '../../src/errors.js';
 
 /** The C library of this process. */
 export interface Libc {

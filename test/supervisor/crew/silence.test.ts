@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createFakeClock, type FakeClock } from '../../src/testing/fake-clock.js';
-import { Silence, type SilenceLimits } from '../../supervisor/silence.js';
+import { createFakeClock, type FakeClock } from '../../../src/testing/fake-clock.js';
+import { Silence, type SilenceLimits } from '../../../supervisor/crew/silence.js';
 
 const EVERY_MS = 100;
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { createFakeClock } from '../../src/testing/fake-clock.js';
-import { type NotifyLine, openDatagramLine } from '../../supervisor/notify-line.js';
-import { openNotifySocket } from '../../supervisor/systemd.js';
+import { createFakeClock } from '../../../src/testing/fake-clock.js';
+import { type NotifyLine, openDatagramLine } from '../../../supervisor/manners/notify-line.js';
+import { openNotifySocket } from '../../../supervisor/manners/systemd.js';
 
 interface Scene {
   readonly env?: NodeJS.ProcessEnv;

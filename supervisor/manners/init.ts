@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs';
-import { messageOf } from '../src/errors.js';
-import type { Logger } from '../src/logger.js';
+import { messageOf } from '../../src/errors.js';
+import type { Logger } from '../../src/logger.js';
 import { openLibc } from './libc.js';
 import { hasOwnProc, reapZombies } from './zombies.js';
 

@@ -1,7 +1,7 @@
 import { debuglog } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { messageOf } from '../src/errors.js';
-import { type LoopWatchData, type LoopWatchOptions, WORD } from './blocked-stack-memory.js';
+import { messageOf } from '../../src/errors.js';
+import { type LoopWatchData, type LoopWatchOptions, WORD } from './memory.js';
 
 /** A thread that watches the main thread's event loop. */
 export interface LoopWatch {

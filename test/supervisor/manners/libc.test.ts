@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { openLibc } from '../../supervisor/libc.js';
+import { openLibc } from '../../../supervisor/manners/libc.js';
 
 describe('the C library', () => {
   it('its functions can be called, and say why they failed', () => {

@@ -1,7 +1,7 @@
 import { type Runtime, Session } from 'node:inspector';
 import { workerData } from 'node:worker_threads';
-import { type BlockedReport, type LoopReport, type LoopWatchData, WORD } from './blocked-stack-memory.js';
 import { formatStack, QUESTION } from './call-frames.js';
+import { type BlockedReport, type LoopReport, type LoopWatchData, WORD } from './memory.js';
 import { nativeHint } from './native-hint.js';
 import { openToAdd, writeAll } from './write-lines.js';
 

@@ -1,6 +1,6 @@
-import { type Clock, systemClock } from '../src/clock.js';
-import { messageOf } from '../src/errors.js';
-import type { Logger } from '../src/logger.js';
+import { type Clock, systemClock } from '../../src/clock.js';
+import { messageOf } from '../../src/errors.js';
+import type { Logger } from '../../src/logger.js';
 import { type NotifyLine, openDatagramLine, openProgramLine } from './notify-line.js';
 
 /** What systemd is told of a service. Every call returns at once, and none throws. */

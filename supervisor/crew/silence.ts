@@ -1,4 +1,4 @@
-import type { Clock } from '../src/clock.js';
+import type { Clock } from '../../src/clock.js';
 
 /** When a worker that gives no sign of life gets which signal; all in milliseconds from its last one. */
 export interface SilenceLimits {

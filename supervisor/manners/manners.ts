@@ -1,7 +1,7 @@
-import type { Logger } from '../src/index.js';
-import type { SuperviseSettings } from './options.js';
+import type { Logger } from '../../src/index.js';
+import type { SuperviseSettings } from '../options.js';
+import type { Supervisor } from '../supervisor.js';
 import { showTitle } from './process-title.js';
-import type { Supervisor } from './supervisor.js';
 import { openNotifySocket } from './systemd.js';
 
 /** Tells `ps` and systemd what the service does. To be called before workers are started: systemd's variables are not for them. */

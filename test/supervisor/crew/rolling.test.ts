@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { Crew } from '../../supervisor/crew.js';
-import type { ReloadReport, WorkerState } from '../../supervisor/events.js';
-import { Rolling } from '../../supervisor/rolling.js';
-import type { WorkerProcess } from '../../supervisor/worker-process.js';
-import { lineLogger, settle } from '../test-bus.js';
+import type { Crew } from '../../../supervisor/crew/crew.js';
+import { Rolling } from '../../../supervisor/crew/rolling.js';
+import type { WorkerProcess } from '../../../supervisor/crew/worker-process.js';
+import type { ReloadReport, WorkerState } from '../../../supervisor/events.js';
+import { lineLogger, settle } from '../../test-bus.js';
 
 /** A worker that becomes ready, or ends, when the test says so. */
 class FakeWorker {

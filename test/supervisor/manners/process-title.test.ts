@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fitTitle, type TitleFacts } from '../../supervisor/process-title.js';
+import { fitTitle, type TitleFacts } from '../../../supervisor/manners/process-title.js';
 
 const PRIMARY: TitleFacts = { role: 'primary', exec: '/srv/app.js', workers: 2 };
 

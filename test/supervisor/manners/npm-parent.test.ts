@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { INIT_NAME } from '../../supervisor/init.js';
-import { type Ancestry, warnOfParent } from '../../supervisor/npm-parent.js';
+import { INIT_NAME } from '../../../supervisor/manners/init.js';
+import { type Ancestry, warnOfParent } from '../../../supervisor/manners/npm-parent.js';
 
 const NPM = {
   npm_lifecycle_event: 'start',

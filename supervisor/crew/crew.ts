@@ -1,11 +1,11 @@
-import { sleep, systemClock } from '../src/clock.js';
-import { messageOf } from '../src/errors.js';
-import type { Logger } from '../src/index.js';
+import { sleep, systemClock } from '../../src/clock.js';
+import { messageOf } from '../../src/errors.js';
+import type { Logger } from '../../src/index.js';
+import type { BlockedReport } from '../blocked-stack/memory.js';
+import type { WorkerEnding, WorkerView } from '../events.js';
+import type { EndOrder } from '../messages.js';
+import type { SuperviseSettings } from '../options.js';
 import { BackOff } from './back-off.js';
-import type { BlockedReport } from './blocked-stack-memory.js';
-import type { WorkerEnding, WorkerView } from './events.js';
-import type { EndOrder } from './messages.js';
-import type { SuperviseSettings } from './options.js';
 import { WorkerProcess } from './worker-process.js';
 
 /** What the crew tells its supervisor. */

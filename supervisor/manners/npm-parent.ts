@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Logger } from '../src/logger.js';
+import type { Logger } from '../../src/logger.js';
 import { INIT_NAME } from './init.js';
 
 /** A process as /proc shows it. */
