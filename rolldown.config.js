@@ -14,7 +14,7 @@ const entries = Object.values(exports)
 
 /** What the core shares with its parts that are loaded later, and with the watchdog's voice. */
 const BASE =
-  /[\\/]src[\\/](clock|envelope|errors|jobs[\\/](delivery-marks|interrupt)|logger|notifier-loader|owner-account|own-code|phases|reason|store-loader)\.ts$/;
+  /[\\/]src[\\/](clock|config[\\/]checks|envelope|errors|jobs[\\/](delivery-marks|interrupt)|logger|notifier-loader|owner-account|own-code|phases|reason|store-loader)\.ts$/;
 
 const common = {
   /** Dependencies, optional peers, node: and this package by its own name stay imports. @param {string} id */

@@ -1,4 +1,5 @@
 import { MAX_TIMER_MS, sleep } from '../src/clock.js';
+import { checkBus, checkFlag, checkMs, refuse } from '../src/config/checks.js';
 import { isShutdownError, messageOf, misspelt, type OptionNames, show } from '../src/errors.js';
 import {
   defaultBus,
@@ -187,25 +188,16 @@ class Candidate {
 /** @throws {ShutdownError} `INVALID_OPTION`, listing everything that is wrong. */
 function check(name: string, options: OwnerOptions): void {
   const { wait, signal, graceMs, bus } = options;
-  const isBus = typeof (bus as Partial<ShutdownBus> | null)?.subscribeShutdown === 'function';
-  const problems = [
+  refuse('becomeOwner', [
     typeof name === 'string' && name !== '' ? undefined : `the name is ${show(name)}, allowed: a text`,
     misspelt(options, NAMES),
-    wait === undefined || typeof wait === 'boolean'
-      ? undefined
-      : `wait is ${show(wait)}, allowed: true or false`,
+    checkFlag('wait', wait),
     signal === undefined || signal instanceof AbortSignal
       ? undefined
       : `signal is ${show(signal)}, allowed: an AbortSignal`,
-    graceMs === undefined || (typeof graceMs === 'number' && graceMs >= 0 && graceMs <= MAX_TIMER_MS)
-      ? undefined
-      : `graceMs is ${show(graceMs)}, allowed: milliseconds from 0 to ${MAX_TIMER_MS}`,
-    bus === undefined || isBus
-      ? undefined
-      : 'bus is no bus, allowed: what createShutdownBus or defaultBus returns',
-  ].filter((problem) => problem !== undefined);
-  if (problems.length === 0) return;
-  throw new ShutdownError('INVALID_OPTION', `becomeOwner cannot be called like this: ${problems.join('; ')}`);
+    checkMs('graceMs', graceMs),
+    checkBus(bus),
+  ]);
 }
 
 /** @throws {ShutdownError} `INVALID_OPTION`: each of several processes would be the owner. */

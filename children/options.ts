@@ -1,9 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
-import { MAX_TIMER_MS } from '../src/clock.js';
+import { checkBus, checkFlag, checkMs, checkText, refuse } from '../src/config/checks.js';
 import { misspelt, type OptionNames, show } from '../src/errors.js';
-import { defaultBus, PHASE_PRIORITY, type ShutdownBus, ShutdownError } from '../src/index.js';
+import { defaultBus, PHASE_PRIORITY, type ShutdownBus } from '../src/index.js';
 
 /**
  * - `'children-first'`: with the drain, while the service still answers what it has taken
@@ -89,15 +89,13 @@ export const CHILD_OPTION_NAMES = Object.keys(NAMES) as readonly (keyof ChildOpt
  */
 export function resolveOptions(caller: string, options: ChildOptions, file: string): ChildSettings {
   const { name, signal, timeoutMs, group, order, priority, signalled, mayOutlive, bus } = options;
-  const problems = [
+  refuse(caller, [
     misspelt(options, NAMES),
-    name === undefined || (typeof name === 'string' && name !== '')
-      ? undefined
-      : `name is ${show(name)}, allowed: a text`,
+    checkText('name', name),
     signal === undefined || Object.hasOwn(constants.signals, signal)
       ? undefined
       : `signal is ${show(signal)}, allowed: the name of a signal, such as SIGTERM or SIGHUP`,
-    checkTimeout(timeoutMs),
+    checkMs('timeoutMs', timeoutMs),
     order === undefined || Object.hasOwn(ORDERS, order)
       ? undefined
       : `order is ${show(order)}, allowed: ${Object.keys(ORDERS).join(', ')}`,
@@ -111,15 +109,8 @@ export function resolveOptions(caller: string, options: ChildOptions, file: stri
     group && process.platform === 'win32' ? 'group is true, and Windows has no process groups' : undefined,
     checkFlag('signalled', signalled),
     checkFlag('mayOutlive', mayOutlive),
-    bus === undefined || typeof (bus as Partial<ShutdownBus> | null)?.subscribeShutdown === 'function'
-      ? undefined
-      : 'bus is no bus, allowed: what createShutdownBus or defaultBus returns',
-  ].filter((problem) => problem !== undefined);
-  if (problems.length > 0)
-    throw new ShutdownError(
-      'INVALID_OPTION',
-      `the options of ${caller} are not usable: ${problems.join('; ')}`,
-    );
+    checkBus(bus),
+  ]);
   return {
     name: name ?? basename(file),
     signal: signal ?? CHILD_DEFAULTS.signal,
@@ -130,17 +121,6 @@ export function resolveOptions(caller: string, options: ChildOptions, file: stri
     mayOutlive: mayOutlive ?? false,
     bus: bus ?? defaultBus(),
   };
-}
-
-/** @returns what is wrong with a number of milliseconds, and what is allowed. */
-export function checkTimeout(ms: unknown): string | undefined {
-  if (ms === undefined || (typeof ms === 'number' && ms >= 0 && ms <= MAX_TIMER_MS)) return undefined;
-  return `timeoutMs is ${show(ms)}, allowed: milliseconds from 0 to ${MAX_TIMER_MS}`;
-}
-
-function checkFlag(name: string, value: unknown): string | undefined {
-  if (value === undefined || typeof value === 'boolean') return undefined;
-  return `${name} is ${show(value)}, allowed: true or false`;
 }
 
 /** @returns what is wrong with a child, and what is allowed. */

@@ -1,10 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Clock } from '../src/clock.js';
+import { checkMs } from '../src/config/checks.js';
 import { messageOf, ShutdownError } from '../src/errors.js';
 import { type Logger, loggerOf } from '../src/logger.js';
 import { GroupEnd } from './group-end.js';
 import { type Guard, guardOf, type Ward } from './guard.js';
-import { type ChildSettings, checkTimeout } from './options.js';
+import type { ChildSettings } from './options.js';
 import { type StopOrder, StopPlan } from './stop-plan.js';
 
 /** Where a child is in its life: `stopping` from the signal that asks it to end. */
@@ -76,7 +77,7 @@ export class SupervisedChild implements Disposable {
    * @throws {ShutdownError} `INVALID_OPTION`.
    */
   stop({ timeoutMs = this.#settings.timeoutMs }: { readonly timeoutMs?: number } = {}): Promise<ChildEnding> {
-    const problem = checkTimeout(timeoutMs);
+    const problem = checkMs('timeoutMs', timeoutMs);
     if (problem !== undefined) throw new ShutdownError('INVALID_OPTION', `child "${this.name}": ${problem}`);
     void this.end({ timeoutMs });
     return this.ended;

@@ -1,5 +1,6 @@
+import { checkBus, checkFlag, checkMs, checkPaths, type Problem, refuse } from '../src/config/checks.js';
 import { misspelt, type OptionNames } from '../src/errors.js';
-import { defaultBus, type ShutdownBus, ShutdownError } from '../src/index.js';
+import { defaultBus, type ShutdownBus } from '../src/index.js';
 import { type Answer, type AnswerFunction, problemOf } from './answer.js';
 import type { UpgradeFarewell } from './upgrades.js';
 
@@ -78,29 +79,22 @@ const NAMES: OptionNames<DrainOptions> = {
  * @throws {ShutdownError} `INVALID_OPTION`, listing everything that is wrong.
  */
 export function resolveOptions(options: DrainOptions): DrainSettings {
-  const problems = [
+  refuse('drainServer', [
     misspelt(options, NAMES),
     checkBus(options.bus),
-    checkPath('readinessPath', options.readinessPath),
-    checkPath('livenessPath', options.livenessPath),
-    options.readinessPath !== undefined && options.readinessPath === options.livenessPath
-      ? 'readinessPath and livenessPath are the same, allowed: two paths'
-      : undefined,
+    ...checkPaths(options),
     checkAnswer(options.answer),
-    options.drainBacklog === undefined || typeof options.drainBacklog === 'boolean'
-      ? undefined
-      : `drainBacklog is ${String(options.drainBacklog)}, allowed: true or false`,
+    checkFlag('drainBacklog', options.drainBacklog),
     options.onUpgrade === undefined || typeof options.onUpgrade === 'function'
       ? undefined
       : `onUpgrade is ${String(options.onUpgrade)}, allowed: a function`,
-  ];
-  refuse(problems);
+  ]);
   const bus = options.bus ?? defaultBus();
   const { budgetMs, reserveMs, releaseReserveMs, interruptGraceMs } = bus.config;
   const free = budgetMs - reserveMs - releaseReserveMs - interruptGraceMs;
-  refuse([
-    checkMs('readinessDelayMs', options.readinessDelayMs, free, 'what the reserves leave of budgetMs'),
-    checkMs('idleLingerMs', options.idleLingerMs, budgetMs, 'budgetMs'),
+  refuse('drainServer', [
+    checkMs('readinessDelayMs', options.readinessDelayMs, 0, free, ', what the reserves leave of budgetMs'),
+    checkMs('idleLingerMs', options.idleLingerMs, 0, budgetMs, ', budgetMs'),
   ]);
   return {
     bus,
@@ -114,33 +108,8 @@ export function resolveOptions(options: DrainOptions): DrainSettings {
   };
 }
 
-type Problem = string | undefined;
-
-function refuse(problems: readonly Problem[]): void {
-  const found = problems.filter((problem) => problem !== undefined);
-  if (found.length === 0) return;
-  throw new ShutdownError('INVALID_OPTION', `the options of drainServer are not usable: ${found.join('; ')}`);
-}
-
-/** @returns what is wrong with a bus, and what is allowed. */
-export function checkBus(bus: unknown): Problem {
-  if (bus === undefined || typeof (bus as Partial<ShutdownBus> | null)?.subscribeShutdown === 'function')
-    return undefined;
-  return 'bus is no bus, allowed: what createShutdownBus or defaultBus returns';
-}
-
-function checkPath(name: string, path: unknown): Problem {
-  if (path === undefined || (typeof path === 'string' && /^\/[^?#\s]*$/.test(path))) return undefined;
-  return `${name} is ${JSON.stringify(path)}, allowed: a path such as '/readyz', without a query`;
-}
-
 function checkAnswer(answer: unknown): Problem {
   if (answer === undefined || answer === 'wait' || typeof answer === 'function') return undefined;
   const problem = problemOf(answer);
   return problem && `answer has an unusable ${problem}; or 'wait', or a function`;
-}
-
-function checkMs(name: string, ms: unknown, most: number, why: string): Problem {
-  if (ms === undefined || (typeof ms === 'number' && ms >= 0 && ms <= most)) return undefined;
-  return `${name} is ${String(ms)}, allowed: milliseconds from 0 to ${most}, ${why}`;
 }

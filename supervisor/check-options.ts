@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { MAX_TIMER_MS } from '../src/clock.js';
 import { problemsOf as problemsOfBus } from '../src/config/check-options.js';
+import { checkFlag, checkMs, checkPaths, checkText, type Problem, refuse } from '../src/config/checks.js';
 import { isCatchable } from '../src/config/values.js';
 import { misspelt, type OptionNames, show } from '../src/errors.js';
 import { ShutdownError } from '../src/index.js';
@@ -47,16 +48,12 @@ const NAMES: OptionNames<SuperviseOptions> = {
   exit: true,
 };
 
-type Problem = string | undefined;
-
 /** What options that are not given are, as far as others must fit to them. */
 type Defaults = Pick<SuperviseSettings, 'timeoutMs' | 'reloadSignals' | 'unhurriedSignals'>;
 
 /** @throws {ShutdownError} `INVALID_OPTION`, listing everything that is wrong. */
 export function checkOptions(options: SuperviseOptions, defaults: Defaults): void {
-  const found = problemsOf(options, defaults).filter((problem) => problem !== undefined);
-  if (found.length === 0) return;
-  throw new ShutdownError('INVALID_OPTION', `the options of supervise are not usable: ${found.join('; ')}`);
+  refuse('supervise', problemsOf(options, defaults));
 }
 
 /** @throws {ShutdownError} `INVALID_OPTION` when there is nothing to run. */
@@ -77,17 +74,17 @@ function problemsOf(options: SuperviseOptions, defaults: Defaults): Problem[] {
   const { service, platform, budgetMs, notifiers, deliveryMode, store, redact, exit } = options;
   return [
     misspelt(options, NAMES),
-    options.exec instanceof URL && options.exec.protocol === 'file:'
-      ? undefined
-      : checkText('exec', options.exec, 'the path of the program that workers run, or a file: URL'),
+    checkExec(options.exec),
     checkTexts('args', options.args),
     checkTexts('execArgv', options.execArgv),
     checkEnv(options.env),
     checkWorkers('workers', options.workers),
-    timeoutMs === 0 ? undefined : checkMs('timeoutMs', timeoutMs, LEAST_TIMEOUT_MS, '; or 0: never'),
-    checkMs('gracefulTimeoutMs', options.gracefulTimeoutMs, 0),
+    timeoutMs === 0
+      ? undefined
+      : checkMs('timeoutMs', timeoutMs, LEAST_TIMEOUT_MS, MAX_TIMER_MS, '; or 0: never'),
+    checkMs('gracefulTimeoutMs', options.gracefulTimeoutMs),
     checkStages(timeoutMs ?? defaults.timeoutMs, options.gracefulTimeoutMs),
-    checkMs('killGapMs', options.killGapMs, 0),
+    checkMs('killGapMs', options.killGapMs),
     checkMs('startTimeoutMs', options.startTimeoutMs, 1),
     ready === undefined || ready === 'listening' || ready === 'started'
       ? undefined
@@ -101,21 +98,15 @@ function problemsOf(options: SuperviseOptions, defaults: Defaults): Problem[] {
       : `jitter is ${show(jitter)}, allowed: 0 to 1`,
     failSafeMs === Number.POSITIVE_INFINITY
       ? undefined
-      : checkMs('failSafeMs', failSafeMs, 1, ', or Infinity'),
+      : checkMs('failSafeMs', failSafeMs, 1, MAX_TIMER_MS, ', or Infinity'),
     checkSignals('reloadSignals', options.reloadSignals),
     checkSignals('unhurriedSignals', options.unhurriedSignals),
     checkShared(
       options.reloadSignals ?? defaults.reloadSignals,
       options.unhurriedSignals ?? defaults.unhurriedSignals,
     ),
-    checkPath('readinessPath', options.readinessPath),
-    checkPath('livenessPath', options.livenessPath),
-    options.readinessPath !== undefined && options.readinessPath === options.livenessPath
-      ? 'readinessPath and livenessPath are the same, allowed: two paths'
-      : undefined,
-    control === false || control === undefined
-      ? undefined
-      : checkText('control', control, 'the path of a socket, or false'),
+    ...checkPaths(options),
+    control === false ? undefined : checkText('control', control, 'the path of a socket, or false'),
     ...problemsOfBus(given({ service, platform, budgetMs, notifiers, deliveryMode, store, redact, exit })),
   ];
 }
@@ -132,10 +123,10 @@ function checkStages(timeoutMs: number, gracefulTimeoutMs: unknown): Problem {
   );
 }
 
-function checkText(name: string, value: unknown, allowed: string): Problem {
-  return typeof value === 'string' && value !== ''
-    ? undefined
-    : `${name} is ${show(value)}, allowed: ${allowed}`;
+function checkExec(exec: unknown): Problem {
+  if (exec instanceof URL ? exec.protocol === 'file:' : typeof exec === 'string' && exec !== '')
+    return undefined;
+  return `exec is ${show(exec)}, allowed: the path of the program that workers run, or a file: URL`;
 }
 
 function checkTexts(name: string, value: unknown): Problem {
@@ -152,21 +143,11 @@ function checkEnv(env: unknown): Problem {
   return wrong && `env has ${wrong[0]}, which is ${show(wrong[1])}, allowed: texts`;
 }
 
-function checkFlag(name: string, value: unknown): Problem {
-  if (value === undefined || typeof value === 'boolean') return undefined;
-  return `${name} is ${show(value)}, allowed: true or false`;
-}
-
 function checkWhole(name: string, value: unknown, least: number, most: number): Problem {
   if (value === undefined) return undefined;
   if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most)
     return undefined;
   return `${name} is ${show(value)}, allowed: whole numbers from ${least} to ${most}`;
-}
-
-function checkMs(name: string, ms: unknown, least: number, more = ''): Problem {
-  if (ms === undefined || (typeof ms === 'number' && ms >= least && ms <= MAX_TIMER_MS)) return undefined;
-  return `${name} is ${show(ms)}, allowed: milliseconds from ${least} to ${MAX_TIMER_MS}${more}`;
 }
 
 function checkSignals(name: string, signals: unknown): Problem {
@@ -183,9 +164,4 @@ function checkShared(reload: unknown, unhurried: unknown): Problem {
   const shared = reload.filter((signal) => unhurried.includes(signal));
   if (shared.length === 0) return undefined;
   return `${shared.map(show).join(', ')} is in reloadSignals and in unhurriedSignals, allowed: in one of them`;
-}
-
-function checkPath(name: string, path: unknown): Problem {
-  if (path === undefined || (typeof path === 'string' && /^\/[^?#\s]*$/.test(path))) return undefined;
-  return `${name} is ${show(path)}, allowed: a path such as '/readyz', without a query`;
 }

@@ -1,10 +1,10 @@
-import { MAX_TIMER_MS } from '../clock.js';
 import type { ShutdownBusOptions } from '../config.js';
-import { misspelt, type OptionNames, ShutdownError, show } from '../errors.js';
+import { misspelt, type OptionNames, show } from '../errors.js';
 import type { Notifier } from '../notifier.js';
 import { PLATFORMS } from '../platform.js';
 import type { JobStore } from '../store.js';
 import type { MemoryWatchOptions } from '../triggers/memory.js';
+import { checkMs, checkText, type Problem, refuse } from './checks.js';
 import { isCatchable, isRedactionPath, parseMemoryLimit } from './values.js';
 
 const NAMES: OptionNames<ShutdownBusOptions> = {
@@ -31,18 +31,17 @@ const NAMES: OptionNames<ShutdownBusOptions> = {
 
 /** @throws {ShutdownError} `INVALID_OPTION`, listing everything that is wrong. */
 export function checkOptions(options: ShutdownBusOptions): void {
-  const problems = problemsOf(options);
-  if (problems.length === 0) return;
-  throw new ShutdownError('INVALID_OPTION', `the options of the bus are not usable: ${problems.join('; ')}`);
+  refuse('the bus', problemsOf(options));
 }
 
 /** @returns everything that is wrong with them. */
-export function problemsOf(options: ShutdownBusOptions): string[] {
+export function problemsOf(options: ShutdownBusOptions): Problem[] {
   return [
     misspelt(options, NAMES),
-    checkText(options.service),
-    ...(['budgetMs', 'reserveMs', 'releaseReserveMs', 'interruptGraceMs', 'readinessDelayMs'] as const).map(
-      (name) => checkMs(name, options[name]),
+    checkText('service', options.service),
+    checkMs('budgetMs', options.budgetMs, 1),
+    ...(['reserveMs', 'releaseReserveMs', 'interruptGraceMs', 'readinessDelayMs'] as const).map((name) =>
+      checkMs(name, options[name]),
     ),
     checkPlatform(options.platform),
     checkSignals(options.signals),
@@ -52,20 +51,7 @@ export function problemsOf(options: ShutdownBusOptions): string[] {
     checkRedact(options.redact),
     checkMemory(options.memory),
     checkExit(options.exit),
-  ].filter((problem) => problem !== undefined);
-}
-
-type Problem = string | undefined;
-
-function checkText(service: unknown): Problem {
-  if (service === undefined || (typeof service === 'string' && service !== '')) return undefined;
-  return `service is ${show(service)}, allowed: a text that is not empty`;
-}
-
-function checkMs(name: string, ms: unknown): Problem {
-  const least = name === 'budgetMs' ? 1 : 0;
-  if (ms === undefined || (typeof ms === 'number' && ms >= least && ms <= MAX_TIMER_MS)) return undefined;
-  return `${name} is ${show(ms)}, allowed: milliseconds from ${least} to ${MAX_TIMER_MS}`;
+  ];
 }
 
 function checkPlatform(platform: unknown): Problem {

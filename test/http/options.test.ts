@@ -68,10 +68,10 @@ describe('options of drainServer', () => {
     [{ answer: 'never' }, 'answer has an unusable'],
     [{ answer: { status: 42 } }, 'answer has an unusable status'],
     [{ answer: { body: 42 } }, 'answer has an unusable body'],
-    [{ drainBacklog: 'yes' }, 'drainBacklog is yes'],
+    [{ drainBacklog: 'yes' }, 'drainBacklog is "yes"'],
     [{ idleLingerMs: -1 }, 'idleLingerMs is -1'],
     [{ idleLingerMs: Number.NaN }, 'idleLingerMs is NaN'],
-    [{ readinessDelayMs: '5' }, 'readinessDelayMs is 5'],
+    [{ readinessDelayMs: '5' }, 'readinessDelayMs is "5"'],
   ])('refuse %j', (options, words) => {
     expect(refusal(() => resolveOptions({ bus: busOf(), ...options } as DrainOptions))).toContain(words);
   });
