@@ -11,8 +11,8 @@ import { createInstanceLogger, type Logger } from './logger.js';
 import { ObservedEmitter } from './observers.js';
 import { isIdleOwnCode } from './own-code.js';
 import type { ShutdownHandler, SubscribeOptions, Subscriber } from './phases.js';
-import { reasonName, type ShutdownReason } from './reason.js';
-import type { ShutdownReport } from './report.js';
+import { describeReason, reasonName, type ShutdownReason } from './reason.js';
+import { reportWithoutRun, type ShutdownReport } from './report.js';
 import { Reporter, type ReporterHost } from './reporter.js';
 import { Safekeeping, type SafekeepingHost } from './safekeeping.js';
 import type { ShutdownParts, ShutdownRun } from './shutdown.js';
@@ -208,8 +208,10 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       this.config.process.off('exit', onExit);
     };
     this.#safekeeping?.open(this.#reporter);
-    void this.#load();
-    void this.#reporter.warmUp();
+    // Nothing of it is worth an end now: the shutdown does with what there is.
+    const fail = (error: unknown) => this.#note('not everything that a shutdown needs can be loaded', error);
+    this.#load().catch(fail);
+    this.#reporter.warmUp().catch(fail);
   }
 
   #trigger(reason: ShutdownReason): Promise<ShutdownReport> {
@@ -225,7 +227,9 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#state = 'stopping';
     const triggeredAt = this.config.clock.now();
     // Without a turn in between, whenever it can be: nothing else may happen between the trigger and the run.
-    const { enterShutdown, leaveShutdown, ShutdownRun } = this.#loaded ?? (await this.#load());
+    const machinery = this.#loaded ?? (await this.#load().catch(() => undefined));
+    if (machinery === undefined) return this.#endAtOnce(reason, triggeredAt);
+    const { enterShutdown, leaveShutdown, ShutdownRun } = machinery;
     enterShutdown(this.instanceId);
     this.#safekeeping?.stop(reason);
     const run = new ShutdownRun(this.#parts(), reason, triggeredAt);
@@ -241,6 +245,23 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     const last = leaveShutdown(this.instanceId, report.exitCode, leave);
     // Its deadline is over for this run; another bus may have more time.
     if (stays || !last) run.release();
+    return report;
+  }
+
+  /** The files of this package are gone, or no descriptor is left to open them: jobs are told of all the same. */
+  #endAtOnce(reason: ShutdownReason, triggeredAt: number): ShutdownReport {
+    this.#log.error(
+      `stopping: ${describeReason(reason)}, without any step: what runs them could not be loaded`,
+    );
+    const report = reportWithoutRun(this, reason, {
+      triggeredAt,
+      open: this.#registry.size,
+      errors: this.#errors,
+    });
+    this.#state = 'stopped';
+    this.#speakLast(reasonName(reason));
+    this.emit('stopped', report);
+    if (this.config.exit !== false && !this.#simulated) this.#end(report.exitCode);
     return report;
   }
 

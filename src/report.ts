@@ -1,3 +1,4 @@
+import type { ShutdownConfig } from './config.js';
 import type { Phase } from './phases.js';
 import type { ShutdownReason } from './reason.js';
 
@@ -74,4 +75,28 @@ export interface ShutdownReport {
   readonly notifiers: readonly NotifierReport[];
   /** Everything else that went wrong on the way: observers, late exceptions, notifiers that could not be loaded. */
   readonly errors: readonly Error[];
+}
+
+/** The report of a shutdown of which no step could be run: every open job is left to last words. */
+export function reportWithoutRun(
+  { config, instanceId }: { readonly config: ShutdownConfig; readonly instanceId: string },
+  reason: ShutdownReason,
+  { triggeredAt, open, errors }: { triggeredAt: number; open: number; errors: readonly Error[] },
+): ShutdownReport {
+  const { clock, service, budgetMs } = config;
+  const durationMs = clock.now() - triggeredAt;
+  return Object.freeze({
+    reason,
+    service,
+    instanceId,
+    startedAt: new Date(clock.wallTime() - durationMs).toISOString(),
+    durationMs: Math.round(durationMs),
+    budgetMs,
+    exitCode: 1,
+    phases: [],
+    handlers: [],
+    jobs: { open, begun: 0, finished: 0, incomplete: open, delivered: 0, rejected: 0, expired: open },
+    notifiers: [],
+    errors: [...errors],
+  });
 }

@@ -203,10 +203,10 @@ export class Reporter {
 
   /** Closes every notifier. Never throws. */
   async close(): Promise<void> {
-    if (this.#loaded === undefined) return;
-    const { notifiers } = await this.#loaded;
+    // Without those that could not be loaded.
+    const loaded = await this.#loaded?.catch(() => undefined);
     await Promise.all(
-      notifiers.map(async (notifier) => {
+      (loaded?.notifiers ?? []).map(async (notifier) => {
         try {
           await notifier.close?.();
         } catch (error) {

@@ -1,4 +1,5 @@
 import type { ShutdownConfig } from './config.js';
+import { messageOf } from './errors.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import { JobKeeper } from './jobs/keeper.js';
 import { RecordBook } from './jobs/record.js';
@@ -56,7 +57,9 @@ export class Safekeeping {
   /** Opens the store at once, and looks for what others left in it in the background. */
   open(reporter: Reporter): void {
     this.keeper.open();
-    this.#started = this.#startWatch(reporter);
+    this.#started = this.#startWatch(reporter).catch((error: unknown) =>
+      this.#host.log.error(`nobody looks for jobs that others left: ${messageOf(error)}`),
+    );
   }
 
   /** Looks for what others left, now and also while this process ends. Resolves when what was found has its outcome. */

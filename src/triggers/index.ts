@@ -1,5 +1,6 @@
 import { parseMemoryLimit } from '../config/values.js';
 import { DEFAULTS, type ShutdownConfig } from '../config.js';
+import { messageOf } from '../errors.js';
 import { listenForFatalErrors } from './fatal-errors.js';
 import { listenForIdle } from './idle.js';
 import { listenForIpc } from './ipc.js';
@@ -37,14 +38,16 @@ function installMemoryWatch(config: ShutdownConfig, actions: TriggerActions): ()
   const asked = { ...DEFAULT_LIMIT, ...parseMemoryLimit(limit) };
   let uninstall: (() => void) | undefined;
   let wanted = true;
-  void import('./memory.js').then(({ memoryGauges, watchMemory }) => {
+  const load = async () => {
+    const { memoryGauges, watchMemory } = await import('./memory.js');
     if (!wanted) return;
     const gauges = memoryGauges(asked);
     uninstall = watchMemory(
       { clock: config.clock, intervalMs, gauges, textBytes: () => actions.textBytes() },
       actions,
     );
-  });
+  };
+  load().catch((error: unknown) => actions.warn(`nobody watches the memory: ${messageOf(error)}`));
   return () => {
     wanted = false;
     uninstall?.();

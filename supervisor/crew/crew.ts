@@ -167,10 +167,10 @@ export class Crew {
     const unexpected = !worker.isAsked;
     // What became of one that was replaced earlier is history.
     if (this.#isClosed) this.#exitCode = Math.max(this.#exitCode, code ?? (isOrderly(signal) ? 0 : 1));
-    const how = signal ?? `exit code ${code}`;
-    log[unexpected ? 'warn' : 'info'](
-      `worker ${labelOf(worker)} ended${unexpected ? ', unasked' : ''}: ${how}`,
-    );
+    const { failure } = worker;
+    const how = `ended${unexpected ? ', unasked' : ''}: ${signal ?? `exit code ${code}`}`;
+    if (failure) log.error(`worker ${worker.id} cannot be started: ${failure.message}`);
+    else log[unexpected ? 'warn' : 'info'](`worker ${labelOf(worker)} ${how}`);
     listener.ended(Object.freeze({ ...worker.view, code, signal, unexpected }));
     if (unexpected) void this.#replace(worker);
     else this.#fill();

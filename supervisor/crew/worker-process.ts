@@ -51,6 +51,7 @@ export class WorkerProcess {
   #isWorn = false;
   #isAsked = false;
   #hasClosed = false;
+  #failure: Error | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -95,6 +96,11 @@ export class WorkerProcess {
   get view(): WorkerView {
     const { id, pid, state, startedAt } = this;
     return Object.freeze({ id, pid, state, startedAt, requests: this.#requests });
+  }
+
+  /** Why there never was a process. */
+  get failure(): Error | undefined {
+    return this.#failure;
   }
 
   /** All of its servers have closed. */
@@ -157,15 +163,20 @@ export class WorkerProcess {
     this.#worker.on('exit', (code: number | null, signal: string | null) =>
       end(code, signal as NodeJS.Signals),
     );
-    // It could not even be started.
-    this.#worker.process.once('error', () => {
-      if (this.#worker.process.pid === undefined) end(null, null);
+    this.#worker.process.once('error', (error: Error) => {
+      if (this.#worker.process.pid !== undefined) return;
+      this.#failure = error;
+      // Only an exit would do it.
+      delete cluster.workers?.[this.id];
+      end(null, null);
     });
   }
 
   /** What a thread says while the main one is blocked cannot come by messages. */
   #listenToThread(): void {
-    const pipe = this.#worker.process.stdio[REPORTS_FD] as Readable | undefined;
+    // Without any where it could not be started.
+    const stdio: readonly unknown[] | undefined = this.#worker.process.stdio;
+    const pipe = stdio?.[REPORTS_FD] as Readable | undefined;
     if (!pipe) return;
     pipe.on('error', () => {});
     createInterface({ input: pipe }).on('line', (line) => {

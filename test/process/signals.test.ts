@@ -1,11 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { envelopesIn, start, startAndKill } from './child.js';
 import { CONTAINED, firstProcessOf, uncontained } from './container.js';
+import { copyPackage } from './package-copy.js';
 
 describe('a real process and a real signal', () => {
   it('A03 A06 A24 A25 A32 D03 D04: SIGTERM reports the open job, lets earlier listeners run, and exits 0', async () => {
@@ -134,13 +133,8 @@ describe('a real process and a real signal', () => {
   });
 
   it('two copies of the package share one bus', async () => {
-    const copy = mkdtempSync(join(tmpdir(), 'copy-'));
-    for (const name of ['dist', 'package.json']) {
-      cpSync(fileURLToPath(new URL(`../../${name}`, import.meta.url)), join(copy, name), { recursive: true });
-    }
-    symlinkSync(fileURLToPath(new URL('../../node_modules', import.meta.url)), join(copy, 'node_modules'));
     const { code, stdout } = await startAndKill('two-copies.js', 'SIGTERM', {
-      args: [join(copy, 'dist/src/index.js')],
+      args: [join(copyPackage(), 'dist/src/index.js')],
       env: { SHUTDOWN_BUDGET_MS: '400' },
     });
     expect(stdout).toContain('same bus: true, same code: false');

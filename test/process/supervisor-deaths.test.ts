@@ -31,6 +31,22 @@ describe('the death of a worker', () => {
     }
   });
 
+  it('with no file descriptor left for the next one: that is tried again until there is one', async () => {
+    const through = ['sh', '-c', 'ulimit -n 128; exec "$@"', 'sh'];
+    const service = await startSupervised({}, {}, { fixture: 'supervises-without-descriptors.js', through });
+    service.primary.kill('SIGURG');
+    await service.primary.line('none left: EMFILE');
+    const { workers } = await service.state();
+    process.kill(workers[0]?.pid as number, 'SIGKILL');
+    await service.primary.line('worker 4 cannot be started: spawn');
+    expect(service.primary.texts().stderr).toMatch(/worker 3 cannot be started: spawn .* EMFILE/);
+    expect(await service.ask()).toMatch(/^served/);
+    service.primary.kill('SIGIO');
+    await service.event('worker-ready', ({ id }) => (id as number) > 4);
+    service.primary.kill('SIGTERM');
+    expect((await service.primary.ended).code).toBe(0);
+  });
+
   it('without a store its jobs are lost with it: what the one above proves', async () => {
     const service = await startSupervised({ app: 'supervised-jobs.js' }, { SHUTDOWN_STORE: 'memory' });
     process.kill(await beginJobs(service, 10), 'SIGKILL');
