@@ -70,7 +70,8 @@ export function isAnswered(path: string): Promise<boolean> {
  * @returns its undo.
  */
 export function openControl(path: string, controlled: Controlled, log: Logger): () => void {
-  const server = createServer((socket) => converse(socket, controlled));
+  // `nc` says that it is through before it has its answer.
+  const server = createServer({ allowHalfOpen: true }, (socket) => converse(socket, controlled));
   let isClosed = false;
   let isSecond = false;
   const fail = (error: unknown) =>
@@ -125,13 +126,16 @@ function converse(socket: Socket, controlled: Controlled): void {
   socket.on('data', () => {
     if (socket.bytesRead > MOST_REQUEST_BYTES) socket.destroy();
   });
+  let last: Promise<void> = Promise.resolve();
   createInterface({ input: socket })
     .on('error', () => {})
     .on('line', (line) => {
-      void answer(line, controlled).then((text) => {
+      const answered = answer(line, controlled).then((text) => {
         if (socket.writable) socket.write(`${JSON.stringify(text)}\n`);
       });
-    });
+      last = Promise.all([last, answered]).then(() => {});
+    })
+    .on('close', () => void last.then(() => socket.end()));
 }
 
 async function answer(line: string, controlled: Controlled): Promise<ControlAnswer> {

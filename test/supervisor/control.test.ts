@@ -122,6 +122,20 @@ describe('a control socket', () => {
     await until(() => patient.answers.length === 1);
   });
 
+  it('answers also one who says no more, and then closes', async () => {
+    const { path, controlled } = await opened();
+    const { opened: finished, open: finish } = gate<ReloadReport>();
+    controlled.reload.mockReturnValueOnce(finished);
+    const client = new Client(path);
+    client.socket.end('{"command":"reload"}\n');
+    await until(() => controlled.reload.mock.calls.length === 1);
+    await settle();
+    expect([client.answers, client.isClosed]).toEqual([[], false]);
+    finish(RELOAD);
+    await until(() => client.isClosed);
+    expect(client.answers).toEqual([{ ok: true, state: STATE, reload: RELOAD }]);
+  });
+
   it('puts the parts of a line together, and takes several at once', async () => {
     const { path, controlled } = await opened();
     const client = new Client(path);
