@@ -1,5 +1,9 @@
-import cluster from 'node:cluster';
+import cluster, { type Address, type Worker } from 'node:cluster';
+import { rmSync } from 'node:fs';
 import net from 'node:net';
+import { constants } from 'node:os';
+import type { Logger } from '../src/index.js';
+import { isLeftBehind, isSocket, SocketFile } from './socket-file.js';
 
 /** A listening socket as node:net has it inside. */
 interface Handle {
@@ -30,21 +34,28 @@ const inside = net as unknown as { _createServerHandle?: CreateHandle };
  */
 export class SharedListeners {
   readonly #held = new Map<string, Held>();
+  readonly #files = new Map<string, SocketFile>();
+  readonly #log: Logger;
   readonly #undo: () => void;
 
-  constructor() {
+  constructor(log: Logger) {
+    this.#log = log;
     const create = inside._createServerHandle;
+    const look = (_: Worker, { address }: Address) => this.#lookAtFile(address);
     this.#undo = () => {
+      cluster.off('listening', look);
       if (create !== undefined) inside._createServerHandle = create;
     };
+    cluster.on('listening', look);
     if (create === undefined) return;
     inside._createServerHandle = (address, port, type, fd, flags) => {
       const key = JSON.stringify([address, port, type, fd, flags]);
       const known = this.#held.get(key);
       if (known !== undefined) return known.take();
-      const handle = create(address, port, type, fd, flags);
+      const handle = this.#create(() => create(address, port, type, fd, flags), address);
       // An error is a number; and what was inherited is whoever's it was.
       if (typeof handle === 'object' && !((fd as number) >= 0)) this.#hold(key, handle, port);
+      if (port < 0 && isSocket(address)) this.#files.set(address, new SocketFile(address));
       return handle;
     };
   }
@@ -54,6 +65,30 @@ export class SharedListeners {
     this.#undo();
     for (const held of this.#held.values()) held.leave();
     this.#held.clear();
+    for (const file of this.#files.values()) file.forget();
+    this.#files.clear();
+  }
+
+  /** The file of a unix socket stays when its owner is killed, and is in the way of the next one. */
+  #create(create: () => Handle | number, address: string): Handle | number {
+    const handle = create();
+    if (handle !== -constants.errno.EADDRINUSE || !isLeftBehind(address)) return handle;
+    this.#log.info(`removed the unix socket ${address}: nobody listens on it any more`);
+    rmSync(address, { force: true });
+    return create();
+  }
+
+  #lookAtFile(path: string): void {
+    const found = this.#files.get(path)?.restore() ?? 'there';
+    if (found === 'there') return;
+    const outcome =
+      found === 'restored'
+        ? 'it was put back, no client could connect meanwhile'
+        : 'no client can connect any more until the supervisor is started again';
+    this.#log.error(
+      `a worker has removed the unix socket ${path}, which the other workers serve: ${outcome}; let the program leave it alone, its ` +
+        'supervisor removes what a killed one has left',
+    );
   }
 
   #hold(key: string, handle: Handle, port: number): void {

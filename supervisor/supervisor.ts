@@ -56,8 +56,8 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
     const { bus, workerEnv, endMs } = createPrimaryBus(settings, () => this.#crew.exitCode);
     this.bus = bus;
     this.#endMs = endMs;
-    this.#listeners = new SharedListeners();
     this.#log = loggerOf(bus);
+    this.#listeners = new SharedListeners(this.#log);
     const listener = this.#crewListener();
     const prefix = logPrefix(bus.config.service, bus.instanceId);
     this.#crew = new Crew({ settings, env: workerEnv, endMs, log: this.#log, logPrefix: prefix, listener });
