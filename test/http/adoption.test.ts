@@ -37,19 +37,24 @@ function kept(drained: DrainedServer | undefined): DrainedServer | undefined {
 
 const drainsIn = ({ handlers }: ShutdownReport) => handlers.filter(({ name }) => name.startsWith('drain'));
 
+/** A shutdown that begins while an adopted server has one request, which is answered on `open`. */
+async function stopDuringRequest() {
+  const bus = newBus();
+  const { opened, open } = gate();
+  let requests = 0;
+  const server = newServer((_, response) => {
+    requests += 1;
+    void opened.then(() => response.end('served'));
+  });
+  kept(adoptServer(server, { bus }));
+  const client = new RawClient(await listen(server)).get('/');
+  await until(() => requests === 1);
+  return { bus, server, client, open, stopped: bus.requestShutdown() };
+}
+
 describe('a server that was adopted', () => {
   it('is drained like any other', async () => {
-    const bus = newBus();
-    const { opened, open } = gate();
-    let requests = 0;
-    const server = newServer((_, response) => {
-      requests += 1;
-      void opened.then(() => response.end('served'));
-    });
-    kept(adoptServer(server, { bus }));
-    const client = new RawClient(await listen(server)).get('/');
-    await until(() => requests === 1);
-    const stopped = bus.requestShutdown();
+    const { server, client, open, stopped } = await stopDuringRequest();
     await until(() => !server.listening);
     open();
     const report = await stopped;
@@ -138,17 +143,7 @@ describe('a server that was adopted', () => {
   });
 
   it('its drain under way goes on when the application comes too late', async () => {
-    const bus = newBus();
-    const { opened, open } = gate();
-    let requests = 0;
-    const server = newServer((_, response) => {
-      requests += 1;
-      void opened.then(() => response.end('served'));
-    });
-    kept(adoptServer(server, { bus }));
-    const client = new RawClient(await listen(server)).get('/');
-    await until(() => requests === 1);
-    const stopped = bus.requestShutdown();
+    const { bus, server, client, open, stopped } = await stopDuringRequest();
     expect(() => drainServer(server, { bus })).toThrow(expect.objectContaining({ code: 'PHASE_PAST' }));
     // Held by the drain, whoever wants it closed.
     server.closeAllConnections();
