@@ -1,19 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CHILD_DEFAULTS, spawnChild, superviseChild } from '../../children/index.js';
-import { createShutdownBus, type ShutdownBus } from '../../src/index.js';
+import { quietBus } from '../quiet-bus.js';
 
 const undo: (() => unknown)[] = [];
 afterEach(() => {
   for (const step of undo.splice(0).reverse()) step();
 });
-
-function newBus(): ShutdownBus {
-  const logger = { info: () => {}, warn: () => {}, error: () => {} };
-  const bus = createShutdownBus({ exit: false, signals: [], fatalErrors: false, notifiers: [], logger });
-  undo.push(() => bus.dispose());
-  return bus;
-}
 
 function sleeper(options: object = {}): ChildProcess {
   const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60000)'], {
@@ -32,7 +25,7 @@ describe('the options of a child', () => {
   it('a bad option is refused with all that is wrong, and the child is left alone', () => {
     const child = sleeper();
     const options = { signal: 'TERM', timeoutMs: -1, order: 'first', timeoutms: 3, signalled: 1 } as object;
-    expect(() => superviseChild(child, { bus: newBus(), ...options })).toThrow(
+    expect(() => superviseChild(child, { bus: quietBus(), ...options })).toThrow(
       expect.objectContaining({
         code: 'INVALID_OPTION',
         message: expect.stringMatching(
@@ -52,14 +45,14 @@ describe('the options of a child', () => {
   });
 
   it('order and priority exclude each other', () => {
-    const options = { bus: newBus(), order: 'service-first', priority: 4 } as const;
+    const options = { bus: quietBus(), order: 'service-first', priority: 4 } as const;
     expect(() => superviseChild(sleeper(), options)).toThrow(
       'order and priority are given, allowed: one of them',
     );
   });
 
   it.runIf(process.platform === 'linux')('a group needs a child that leads one', () => {
-    const bus = newBus();
+    const bus = quietBus();
     expect(() => superviseChild(sleeper(), { bus, group: true })).toThrow(
       /process \d+ belongs to the group of \d+; start it with \{ detached: true \}, or use spawnChild/,
     );
@@ -67,7 +60,7 @@ describe('the options of a child', () => {
   });
 
   it('a program that cannot be started is no error of the process: the child has ended', async () => {
-    const bus = newBus();
+    const bus = quietBus();
     const child = spawnChild('/no/such/program', [], { bus });
     expect(await child.ended).toEqual({ code: null, signal: null, by: 'itself', tookMs: 0 });
     expect(child.pid).toBeUndefined();
@@ -77,7 +70,7 @@ describe('the options of a child', () => {
   });
 
   it('the time of a stop is checked, and the child is left alone', () => {
-    const child = superviseChild(sleeper(), { bus: newBus() });
+    const child = superviseChild(sleeper(), { bus: quietBus() });
     expect(() => child.stop({ timeoutMs: -1 })).toThrow('timeoutMs is -1, allowed: milliseconds from 0');
     expect([child.state, child.process.killed]).toEqual(['running', false]);
   });

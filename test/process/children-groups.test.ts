@@ -1,7 +1,7 @@
 import type * as Fs from 'node:fs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { spawnChild } from '../../children/index.js';
-import { createShutdownBus, type ShutdownBus } from '../../src/index.js';
+import { quietBus } from '../quiet-bus.js';
 
 const proc = vi.hoisted(() => ({ looks: 0, fails: undefined as 'list' | 'file' | undefined }));
 
@@ -28,20 +28,13 @@ afterEach(() => {
   for (const step of undo.splice(0).reverse()) step();
 });
 
-function newBus(): ShutdownBus {
-  const logger = { info: () => {}, warn: () => {}, error: () => {} };
-  const bus = createShutdownBus({ exit: false, signals: [], fatalErrors: false, notifiers: [], logger });
-  undo.push(() => bus.dispose());
-  return bus;
-}
-
 /** A child that leaves at once, and somebody it has started who ignores SIGTERM. */
 async function leftGroup() {
   const stays = `process.on('SIGTERM', () => {}); setTimeout(() => {}, 60000); console.log('stays');`;
   const leaves = `require('node:child_process')
     .spawn(process.execPath, ['-e', ${JSON.stringify(stays)}], { stdio: ['ignore', 'pipe', 'ignore'] })
     .stdout.once('data', () => process.exit(0));`;
-  const child = spawnChild(process.execPath, ['-e', leaves], { bus: newBus(), stdio: 'ignore' });
+  const child = spawnChild(process.execPath, ['-e', leaves], { bus: quietBus(), stdio: 'ignore' });
   undo.push(() => child.kill());
   await new Promise((resolve) => child.process.once('exit', resolve));
   return child;

@@ -2,21 +2,14 @@ import { spawn } from 'node:child_process';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Guard } from '../../children/guard.js';
 import { type ChildOptions, type SupervisedChild, spawnChild, superviseChild } from '../../children/index.js';
-import { createShutdownBus, type ShutdownBus, type ShutdownBusOptions } from '../../src/index.js';
+import type { ShutdownBus } from '../../src/index.js';
+import { quietBus } from '../quiet-bus.js';
 
 const undo: (() => unknown)[] = [];
 afterEach(() => {
   vi.restoreAllMocks();
   for (const step of undo.splice(0).reverse()) step();
 });
-
-function newBus(options: ShutdownBusOptions = {}): ShutdownBus {
-  const logger = { info: () => {}, warn: () => {}, error: () => {} };
-  const quiet = { exit: false, signals: [], fatalErrors: false, notifiers: [], logger } as const;
-  const bus = createShutdownBus({ ...quiet, ...options });
-  undo.push(() => bus.dispose());
-  return bus;
-}
 
 const SAVES = [
   '-e',
@@ -49,7 +42,7 @@ describe.each(['spawnChild', 'superviseChild'] as const)('a child of %s that is 
     ['behind everything', { priority: -100 }, -101],
   ] as const)('%s: it is ended in this shutdown, and guarded until then', async (_, place, priority) => {
     const forget = vi.spyOn(Guard.prototype, 'forget');
-    const bus = newBus();
+    const bus = quietBus();
     let child: SupervisedChild | undefined;
     let isForgotten: boolean | undefined;
     const starts = async () => {
@@ -64,14 +57,14 @@ describe.each(['spawnChild', 'superviseChild'] as const)('a child of %s that is 
   });
 
   it('between the trigger and the first handler: in its own place', async () => {
-    const bus = newBus();
+    const bus = quietBus();
     const report = bus.requestShutdown();
     STARTS[how]({ bus });
     expect(stepsIn(await report)).toMatchObject([{ priority: 200, outcome: 'done' }]);
   });
 
   it('when the shutdown is over: the error, and it is ended', async () => {
-    const bus = newBus();
+    const bus = quietBus();
     await bus.requestShutdown();
     const watch = vi.spyOn(Guard.prototype, 'watch');
     expect(() => STARTS[how]({ bus })).toThrow(expect.objectContaining({ code: 'PHASE_PAST' }));
@@ -82,7 +75,7 @@ describe.each(['spawnChild', 'superviseChild'] as const)('a child of %s that is 
 
 describe('service-first', () => {
   const plan = async (options: ChildOptions) => {
-    const bus = newBus({ budgetMs: 4000, reserveMs: 500 });
+    const bus = quietBus({ budgetMs: 4000, reserveMs: 500 });
     bus.subscribeShutdown(() => new Promise(() => {}), { name: 'never settles' });
     await startWith('spawnChild', { bus, ...options });
     return stepsIn(await bus.requestShutdown())[0];
@@ -94,7 +87,7 @@ describe('service-first', () => {
   });
 
   it('a child with more time than there is leaves half of it to the handlers', async () => {
-    const bus = newBus({ budgetMs: 4000, reserveMs: 500, releaseReserveMs: 500, interruptGraceMs: 0 });
+    const bus = quietBus({ budgetMs: 4000, reserveMs: 500, releaseReserveMs: 500, interruptGraceMs: 0 });
     let hadMs = 0;
     bus.subscribeShutdown(({ remainingMs }) => void (hadMs = remainingMs()), { name: 'job', phase: 'drain' });
     await startWith('spawnChild', { bus, order: 'service-first', timeoutMs: 60_000 });

@@ -1,19 +1,12 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type SpawnChildOptions, type SupervisedChild, spawnChild } from '../../children/index.js';
-import { createShutdownBus, type ShutdownBus, type ShutdownBusOptions } from '../../src/index.js';
+import type { ShutdownBus } from '../../src/index.js';
+import { quietBus } from '../quiet-bus.js';
 
 const undo: (() => unknown)[] = [];
 afterEach(() => {
   for (const step of undo.splice(0).reverse()) step();
 });
-
-function newBus(options: ShutdownBusOptions = {}): ShutdownBus {
-  const logger = { info: () => {}, warn: () => {}, error: () => {} };
-  const quiet = { exit: false, signals: [], fatalErrors: false, notifiers: [], logger } as const;
-  const bus = createShutdownBus({ ...quiet, ...options });
-  undo.push(() => bus.dispose());
-  return bus;
-}
 
 const PROGRAM = {
   saves: `process.on('SIGTERM', () => { console.log('heard'); setTimeout(() => process.exit(0), 300); });`,
@@ -47,7 +40,7 @@ const stepIn = ({ handlers }: Awaited<ReturnType<ShutdownBus['requestShutdown']>
 
 describe('a stop that is joined', () => {
   it('the child hears once, and both are told the same', async () => {
-    const child = await listening('saves', newBus());
+    const child = await listening('saves', quietBus());
     const closed = new Promise((resolve) => child.process.once('close', resolve));
     const [first, second] = await Promise.all([child.stop(), child.stop()]);
     expect(first).toBe(second);
@@ -58,7 +51,7 @@ describe('a stop that is joined', () => {
   });
 
   it('the shortest time counts: a stop of 0 ms ends one of 50 s', async () => {
-    const child = await listening('ignores', newBus());
+    const child = await listening('ignores', quietBus());
     const first = child.stop({ timeoutMs: 50_000 });
     await hears(child);
     expect(await child.stop({ timeoutMs: 0 })).toMatchObject({ by: 'killed', signal: 'SIGKILL' });
@@ -67,7 +60,7 @@ describe('a stop that is joined', () => {
   });
 
   it('negative twin: a longer time does not lengthen it', async () => {
-    const child = await listening('ignores', newBus());
+    const child = await listening('ignores', quietBus());
     void child.stop({ timeoutMs: 400 });
     const { by, tookMs } = await child.stop({ timeoutMs: 50_000 });
     expect(by).toBe('killed');
@@ -76,7 +69,7 @@ describe('a stop that is joined', () => {
   });
 
   it('the shutdown has less time than a stop under way: the child ends in its time, before the reports', async () => {
-    const bus = newBus({ budgetMs: 4000, reserveMs: 1000 });
+    const bus = quietBus({ budgetMs: 4000, reserveMs: 1000 });
     const child = await listening('ignores', bus, { timeoutMs: 300 });
     void child.stop({ timeoutMs: 50_000 });
     await hears(child);
@@ -86,7 +79,7 @@ describe('a stop that is joined', () => {
   });
 
   it('a stop by the service ends the wait for a signal that somebody else was to send', async () => {
-    const bus = newBus({ budgetMs: 60_000 });
+    const bus = quietBus({ budgetMs: 60_000 });
     const child = await listening('saves', bus, { signalled: true, timeoutMs: 40_000 });
     const report = bus.requestShutdown();
     await vi.waitFor(() => expect(child.state).toBe('stopping'));
@@ -98,27 +91,27 @@ describe('a stop that is joined', () => {
 
 describe('a child that is released while it is being stopped', () => {
   it('is not killed, and the shutdown does not wait for it', async () => {
-    const bus = newBus({ budgetMs: 4000 });
+    const bus = quietBus({ budgetMs: 4000 });
     const child = await listening('ignores', bus, { timeoutMs: 500 });
     const report = bus.requestShutdown();
     await hears(child);
     child.release();
     expect(stepIn(await report)).toMatchObject({ outcome: 'done' });
     // Its time is over when one that was asked later has had the same.
-    const other = await listening('ignores', newBus(), { timeoutMs: 500 });
+    const other = await listening('ignores', quietBus(), { timeoutMs: 500 });
     expect(await other.stop()).toMatchObject({ by: 'killed' });
     expect(child.process.kill(0)).toBe(true);
   });
 
   it('hears nothing when its signal was still held back, nor when it is stopped afterwards', async () => {
-    const bus = newBus({ budgetMs: 4000 });
+    const bus = quietBus({ budgetMs: 4000 });
     const child = await listening('ignores', bus, { signalled: true, timeoutMs: 400 });
     const report = bus.requestShutdown();
     await vi.waitFor(() => expect(child.state).toBe('stopping'));
     child.release();
     await report;
     void child.stop({ timeoutMs: 0 });
-    const other = await listening('ignores', newBus(), { timeoutMs: 500 });
+    const other = await listening('ignores', quietBus(), { timeoutMs: 500 });
     await other.stop();
     expect(child.heard()).toBe(0);
     expect(child.process.kill(0)).toBe(true);
@@ -141,7 +134,7 @@ describe('an event loop that is blocked while a child is being stopped', () => {
   it.each([true, false])(
     'the child ended in its time, and is not called killed (group: %s)',
     async (group) => {
-      const child = await listening('saves', newBus(), { timeoutMs: 700, group });
+      const child = await listening('saves', quietBus(), { timeoutMs: 700, group });
       const stopped = child.stop();
       await hears(child);
       await block(2000);
@@ -150,7 +143,7 @@ describe('an event loop that is blocked while a child is being stopped', () => {
   );
 
   it('the same at the end of its share of a shutdown', async () => {
-    const bus = newBus({ budgetMs: 3000, reserveMs: 1000, releaseReserveMs: 0, interruptGraceMs: 0 });
+    const bus = quietBus({ budgetMs: 3000, reserveMs: 1000, releaseReserveMs: 0, interruptGraceMs: 0 });
     const child = await listening('saves', bus, { timeoutMs: 50_000 });
     const report = bus.requestShutdown();
     await hears(child);
@@ -160,7 +153,7 @@ describe('an event loop that is blocked while a child is being stopped', () => {
   });
 
   it('negative twin: one that did not end in its time is', async () => {
-    const child = await listening('ignores', newBus(), { timeoutMs: 700 });
+    const child = await listening('ignores', quietBus(), { timeoutMs: 700 });
     const stopped = child.stop();
     await hears(child);
     await block(1000);

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { afterEach, expect, it, vi } from 'vitest';
 import { superviseChild } from '../../children/index.js';
-import { createShutdownBus } from '../../src/index.js';
+import { quietBus } from '../quiet-bus.js';
 
 // A machine without /proc: nobody can tell who leads a group.
 vi.mock('../../children/process-table.js', async (importOriginal) => ({
@@ -22,8 +22,7 @@ it.each([
   async (_, does, ending) => {
     const lines: string[] = [];
     const logger = { info: () => {}, warn: (line: string) => lines.push(line), error: () => {} };
-    const bus = createShutdownBus({ exit: false, signals: [], fatalErrors: false, notifiers: [], logger });
-    undo.push(() => bus.dispose());
+    const bus = quietBus({ logger });
     const program = `process.on('SIGTERM', () => ${does}); setTimeout(() => {}, 60000); console.log('ready');`;
     const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'ignore'] });
     undo.push(() => child.kill('SIGKILL'));

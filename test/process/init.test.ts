@@ -158,7 +158,12 @@ it.skipIf(noTerminal)(
     let text = '';
     terminal.stdout.on('data', (chunk) => (text += chunk));
     const ended = new Promise((resolve) => terminal.on('exit', resolve));
-    const says = (line: string) => vi.waitFor(() => expect(text).toContain(line), { timeout: 15_000 });
+    void ended.then((code) => {
+      text += `[ended with ${code}]`;
+    });
+    const said = (line: string) =>
+      expect(text.includes(line), `${line} in ${JSON.stringify(text)}`).toBe(true);
+    const says = (line: string) => vi.waitFor(() => said(line), { timeout: 15_000 });
     await says('ready {');
     terminal.stdin.write('\x03');
     await says('heard 1 SIGINT');
