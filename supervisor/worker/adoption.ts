@@ -27,6 +27,7 @@ export class Adoption {
   readonly #servers = new Map<AnyServer, DrainedServer>();
   /** Of those, too, that do not listen now. */
   #drains = new WeakMap<AnyServer, DrainedServer>();
+  readonly #counted = new WeakSet<Server>();
   #bus: ShutdownBus | undefined;
 
   constructor(orders: WorkerOrders, host: AdoptionHost) {
@@ -57,10 +58,16 @@ export class Adoption {
     server.once('listening', () => {
       this.#listening.add(server);
       this.#host.listening();
-      // No other count has the requests of HTTP/2.
-      if (isServer(server) && isHttp2(server)) server.on('stream', () => this.#host.requested());
+      this.#count(server);
     });
     server.once('close', () => this.#listening.delete(server));
+  }
+
+  /** No other count has the requests of HTTP/2. */
+  #count(server: Server): void {
+    if (!isServer(server) || !isHttp2(server) || this.#counted.has(server)) return;
+    this.#counted.add(server);
+    server.on('stream', () => this.#host.requested());
   }
 
   #adopt(server: unknown): void {

@@ -1,6 +1,8 @@
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { connect } from 'node:http2';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { RawClient } from '../http/raw-client.js';
 import { envelopesIn } from './child.js';
 import { runs } from './runs.js';
@@ -131,6 +133,25 @@ describe('a stop', () => {
     const { stdout, code } = await service.primary.ended;
     expect([...stdout.matchAll(/^own handler/gm)]).toHaveLength(2);
     expect(code).toBe(0);
+  });
+});
+
+describe('the requests of a worker', () => {
+  it('are counted once each: those of HTTP/2, too, by a server that listens for the second time', async () => {
+    const service = await startSupervised({ app: 'supervised-http2.js', workers: 1 });
+    const asked = async () => {
+      const session = connect(`http://127.0.0.1:${service.port}`).on('error', () => {});
+      for (let request = 0; request < 3; request += 1) {
+        const [headers] = await once(session.request({ ':path': '/' }).resume(), 'response');
+        expect(headers[':status']).toBe(200);
+      }
+      session.close();
+    };
+    // It may not listen for the second time yet.
+    await vi.waitFor(asked, { timeout: 15_000 });
+    await vi.waitFor(async () => expect((await service.state()).workers[0]?.requests).toBe(3), {
+      timeout: 15_000,
+    });
   });
 });
 
