@@ -141,11 +141,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
 
   /**
    * @internal Reports what those left that have ended meanwhile, without waiting for the next heartbeat, and goes on doing so during
-   * the shutdown: for a process that survives others.
+   * the shutdown: for a process that survives others. With `isLast` whatever was found before.
    * @returns when what was found has its outcome.
    */
-  reportOrphansNow(): Promise<void> {
-    return this.#safekeeping?.reportOrphansNow() ?? Promise.resolve();
+  reportOrphansNow(options: { readonly isLast?: boolean } = {}): Promise<void> {
+    return this.#safekeeping?.reportOrphansNow(options) ?? Promise.resolve();
   }
 
   /** Takes all listeners off the process and lets go of the notifiers. A run under way goes on. Safe to call twice. */
@@ -215,8 +215,12 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   }
 
   #trigger(reason: ShutdownReason): Promise<ShutdownReport> {
-    if (this.#report === undefined) this.#report = this.#shutDown(reason);
-    else if (reason.kind === 'error') {
+    if (this.#report === undefined) {
+      // Known before it begins: whoever hears of it may ask for it at once.
+      const { promise, resolve } = pending<ShutdownReport>();
+      this.#report = promise;
+      resolve(this.#shutDown(reason));
+    } else if (reason.kind === 'error') {
       this.#run?.fail();
       this.#note(`${reason.origin} during the shutdown`, reason.error);
     }
@@ -401,4 +405,12 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#errors.push(new Error(`${what}: ${messageOf(error)}`, { cause: toError(error) }));
     this.#log.error(`${what}: ${messageOf(error)}`);
   }
+}
+
+function pending<T>(): { promise: Promise<T>; resolve: (value: T | PromiseLike<T>) => void } {
+  let resolve: (value: T | PromiseLike<T>) => void = () => {};
+  const promise = new Promise<T>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
 }

@@ -78,10 +78,14 @@ export class OrphanWatch {
     this.#schedule();
   }
 
-  /** Looks now, whatever a look before it has found. Resolves when everything found has its outcome. */
-  async look(): Promise<void> {
+  /**
+   * Looks now. Resolves when everything found has its outcome.
+   * @param isLast also in a pause because nobody took anything: there is no later.
+   */
+  async look({ isLast = false } = {}): Promise<void> {
     // One that is under way may be beyond what has become an orphan since.
     await this.#reporting;
+    if (isLast) this.#notBefore = 0;
     this.#look();
     await this.#reporting;
   }

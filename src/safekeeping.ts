@@ -63,10 +63,10 @@ export class Safekeeping {
   }
 
   /** Looks for what others left, now and also while this process ends. Resolves when what was found has its outcome. */
-  async reportOrphansNow(): Promise<void> {
+  async reportOrphansNow(options: { readonly isLast?: boolean }): Promise<void> {
     this.#survives = true;
     await this.#started;
-    await this.#watch?.look();
+    await this.#watch?.look(options);
   }
 
   /** The shutdown has begun: survivors will know, and nothing of others is taken any more. */

@@ -1,7 +1,8 @@
-import cluster, { type Address, type Worker } from 'node:cluster';
+import cluster from 'node:cluster';
 import { rmSync } from 'node:fs';
 import net from 'node:net';
 import { constants } from 'node:os';
+import { resolve } from 'node:path';
 import type { Logger } from '../src/index.js';
 import { isLeftBehind, isSocket, SocketFile } from './socket-file.js';
 
@@ -35,27 +36,38 @@ const inside = net as unknown as { _createServerHandle?: CreateHandle };
 export class SharedListeners {
   readonly #held = new Map<string, Held>();
   readonly #files = new Map<string, SocketFile>();
+  readonly #serves: (id: number) => boolean;
   readonly #log: Logger;
   readonly #undo: () => void;
+  #count = 0;
 
-  constructor(log: Logger) {
+  /** @param serves whether the worker with that id serves, and goes on doing so. */
+  constructor(serves: (id: number) => boolean, log: Logger) {
+    this.#serves = serves;
     this.#log = log;
     const create = inside._createServerHandle;
-    const look = (_: Worker, { address }: Address) => this.#lookAtFile(address);
+    const look = () => {
+      for (const [path, file] of this.#files) this.#lookAtFile(path, file);
+    };
     this.#undo = () => {
-      cluster.off('listening', look);
+      cluster.off('listening', look).off('exit', look);
       if (create !== undefined) inside._createServerHandle = create;
     };
-    cluster.on('listening', look);
+    // A program may remove it at its start, or at its end.
+    cluster.on('listening', look).on('exit', look);
     if (create === undefined) return;
     inside._createServerHandle = (address, port, type, fd, flags) => {
       const key = JSON.stringify([address, port, type, fd, flags]);
       const known = this.#held.get(key);
-      if (known !== undefined) return known.take();
+      // Asked for a second time while it is used: two servers of one worker want the same port, and only one can have it.
+      if (known?.isUnused) return known.take();
       const handle = this.#create(() => create(address, port, type, fd, flags), address);
-      // An error is a number; and what was inherited is whoever's it was.
-      if (typeof handle === 'object' && !((fd as number) >= 0)) this.#hold(key, handle, port);
-      if (port < 0 && isSocket(address)) this.#files.set(address, new SocketFile(address));
+      // An error is a number.
+      if (typeof handle !== 'object') return handle;
+      this.#hold(key, handle, port);
+      // Node shortens paths.
+      const path = port < 0 ? resolve(address) : '';
+      if (isSocket(path)) this.#files.set(path, new SocketFile(path));
       return handle;
     };
   }
@@ -78,8 +90,8 @@ export class SharedListeners {
     return create();
   }
 
-  #lookAtFile(path: string): void {
-    const found = this.#files.get(path)?.restore() ?? 'there';
+  #lookAtFile(path: string, file: SocketFile): void {
+    const found = file.restore();
     if (found === 'there') return;
     const outcome =
       found === 'restored'
@@ -93,40 +105,61 @@ export class SharedListeners {
 
   #hold(key: string, handle: Handle, port: number): void {
     // One that the kernel chooses is another one each time.
-    if (port === 0)
-      this.#held.set(`${key} ${this.#held.size}`, new Held(handle, { isTcp: true, isKept: false }, () => {}));
-    else
-      this.#held.set(key, new Held(handle, { isTcp: port > 0, isKept: true }, () => this.#held.delete(key)));
+    const isAny = port === 0;
+    this.#count += 1;
+    const name = isAny ? `${key} ${this.#count}` : key;
+    const held = new Held(handle, {
+      hasFile: port < 0,
+      isKept: () => !isAny && !this.#hasServingWorker(),
+      closed: () => this.#held.delete(name),
+    });
+    this.#held.set(name, held);
   }
+
+  #hasServingWorker(): boolean {
+    return Object.values(cluster.workers ?? {}).some(
+      (worker) =>
+        worker?.isConnected() &&
+        (worker as { state?: string }).state === 'listening' &&
+        this.#serves(worker.id),
+    );
+  }
+}
+
+interface HeldParts {
+  /** A unix socket: its name goes with the handle that was bound to it. */
+  readonly hasFile: boolean;
+  /** Asked when the last worker that had it is gone, or has closed it. */
+  readonly isKept: () => boolean;
+  /** It is closed for good. */
+  readonly closed: () => void;
 }
 
 class Held {
   readonly #handle: Handle;
   readonly #close: Handle['close'];
-  readonly #isTcp: boolean;
-  /** The last worker that had it is gone. */
+  readonly #hasFile: boolean;
   #isUnused = false;
 
-  /** @param closed called when it is closed for good, by those who had it. */
-  constructor(
-    handle: Handle,
-    { isTcp, isKept }: { readonly isTcp: boolean; readonly isKept: boolean },
-    closed: () => void,
-  ) {
+  constructor(handle: Handle, { hasFile, isKept, closed }: HeldParts) {
     this.#handle = handle;
     this.#close = handle.close.bind(handle);
-    this.#isTcp = isTcp;
-    if (!isKept) return;
+    this.#hasFile = hasFile;
     handle.close = (callback) => {
-      // Workers that live have closed it themselves.
-      if (hasListeningWorker()) {
-        closed();
-        this.#close(callback);
+      if (isKept()) {
+        this.#isUnused = true;
+        callback?.();
         return;
       }
-      this.#isUnused = true;
-      callback?.();
+      // Workers that live and stay have closed it themselves.
+      closed();
+      this.#close(callback);
     };
+  }
+
+  /** The last worker that had it is gone. */
+  get isUnused(): boolean {
+    return this.#isUnused;
   }
 
   take(): Handle {
@@ -136,14 +169,7 @@ class Held {
 
   leave(): void {
     this.#handle.close = this.#close;
-    // The name of a unix socket goes with the socket that was bound to it: while workers drain it, it stays.
-    if (this.#isTcp || this.#isUnused) this.#close();
+    // While workers drain it, its name stays.
+    if (!this.#hasFile || this.#isUnused) this.#close();
   }
-}
-
-function hasListeningWorker(): boolean {
-  const workers = Object.values(cluster.workers ?? {});
-  return workers.some(
-    (worker) => worker?.isConnected() && (worker as { state?: string }).state === 'listening',
-  );
 }

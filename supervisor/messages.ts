@@ -21,6 +21,11 @@ export interface EndOrder {
   readonly budgetMs?: number;
 }
 
+/** A worker to its primary: it ends, whether it was asked to or not. */
+export interface Stopping {
+  readonly type: 'stopping';
+}
+
 /** A worker to its primary: all of its servers have closed their listeners. */
 export interface Closed {
   readonly type: 'closed';
@@ -31,7 +36,7 @@ export interface AllClosed {
   readonly type: 'all-closed';
 }
 
-type Message = Beat | EndOrder | Closed | AllClosed;
+type Message = Beat | EndOrder | Stopping | Closed | AllClosed;
 
 /** Puts a message into its envelope. */
 export function write(message: Message): object {
@@ -52,6 +57,8 @@ export interface WorkerOrders {
   /** Milliseconds between two beats. */
   readonly beatMs: number;
   readonly drainBacklog: boolean;
+  /** Signals that are the primary's alone: what they do by themselves to a process that does not listen is left out. */
+  readonly ignored: readonly NodeJS.Signals[];
   /** After so many milliseconds without a turn of the event loop a thread says what blocks it. @default never */
   readonly blockedMs?: number | undefined;
   /** After so many it ends the worker, once the primary is gone. @default never */

@@ -15,6 +15,8 @@ export interface Primary {
   readonly workerEnv: Readonly<Record<string, string>>;
   /** Milliseconds from the signal that asks one worker to end, while the service goes on, to SIGKILL. */
   readonly endMs: number;
+  /** Milliseconds kept of a stop for SIGKILL to do its work. */
+  readonly killMs: number;
 }
 
 /** Without SIGHUP, which a terminal sends to all when it closes: a primary takes it for a reload. With SIGABRT, the first stage of a timeout. */
@@ -56,7 +58,7 @@ export function createPrimaryBus(settings: SuperviseSettings, workersCode: () =>
     ...fitInto(shares.workerBudgetMs, process.env),
     ...settings.env,
   };
-  return { bus, workerEnv, endMs: shares.workerBudgetMs + LATE_MS };
+  return { bus, workerEnv, endMs: shares.workerBudgetMs + LATE_MS, killMs: shares.killMs };
 }
 
 interface PlaceForJobs {
@@ -98,7 +100,8 @@ function fitInto(budgetMs: number, env: NodeJS.ProcessEnv): Record<string, strin
   return Object.fromEntries(tooMuch.map(([name, ms]) => [name, String(ms)]));
 }
 
-function leave(code: number, exit: true | ((code: number) => void)): void {
+function leave(code: number, exit: true | ((code: number) => unknown)): unknown {
   if (exit === true) process.exit(code);
-  exit(code);
+  // With its promise: one that rejects must not leave the process behind.
+  return exit(code);
 }

@@ -6,10 +6,13 @@ export interface BudgetParts {
   readonly workerBudgetMs: number;
   /** Kept for the reports of workers that had to be killed. */
   readonly reserveMs: number;
+  /** Of what the workers do not get: for SIGKILL to do its work. */
+  readonly killMs: number;
   /** Kept for the primary's own exit. */
   readonly releaseReserveMs: number;
 }
 
+const MOST_KILL_MS = 100;
 const MARGIN = { share: 0.2, least: 200, most: 2000 } as const;
 
 /**
@@ -25,6 +28,7 @@ export function shareBudget(budgetMs: number): BudgetParts {
   return {
     budgetMs,
     workerBudgetMs: Math.max(1, Math.floor(budgetMs - marginMs)),
+    killMs: Math.min(MOST_KILL_MS, marginMs * 0.1),
     reserveMs: Math.floor(marginMs * 0.7),
     releaseReserveMs: Math.floor(marginMs * 0.1),
   };

@@ -6,6 +6,14 @@ export interface SignalledSupervisor {
   /** By so many workers. */
   scaleBy(workers: number): void;
   stopUnhurried(signal: NodeJS.Signals): void;
+  /** Whether a stop is under way: none of them has any effect then. */
+  isStopping(): boolean;
+  ignored(signal: NodeJS.Signals): void;
+}
+
+/** Those that mean something to a primary and would end or suspend a worker that gets them with it, as one of the group. */
+export function signalsOfPrimary({ reloadSignals, unhurriedSignals }: SuperviseSettings): NodeJS.Signals[] {
+  return [...reloadSignals, 'SIGTTIN', 'SIGTTOU', ...unhurriedSignals];
 }
 
 /**
@@ -30,7 +38,12 @@ export function listenToSignals(
       .map((signal): [NodeJS.Signals, () => void] => [signal, () => supervisor.stopUnhurried(signal)]),
   ];
   // Windows knows hardly any of them.
-  const installed = listeners.filter(([signal, listener]) => install(signal, listener));
+  const installed = listeners
+    .map(([signal, act]): [NodeJS.Signals, () => void] => [
+      signal,
+      () => (supervisor.isStopping() ? supervisor.ignored(signal) : act()),
+    ])
+    .filter(([signal, listener]) => install(signal, listener));
   return () => {
     for (const [signal, listener] of installed) process.off(signal, listener);
   };

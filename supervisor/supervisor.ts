@@ -23,9 +23,6 @@ import type { SuperviseSettings } from './options.js';
 import { createPrimaryBus } from './primary-bus.js';
 import { listenToSignals } from './signals.js';
 
-/** Kept of the time of a stop for SIGKILL to do its work, in milliseconds. */
-const KILL_MS = 100;
-
 /** How a supervisor is stopped. */
 export interface StopOptions {
   /** Without a limit but `failSafeMs`. @default false: within the budget */
@@ -44,20 +41,24 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
   readonly #crew: Crew;
   readonly #rolling: Rolling;
   readonly #listeners: SharedListeners;
-  readonly #undo: (() => void)[] = [];
+  readonly #unlisten: () => void;
   /** Milliseconds that a worker has from the signal to SIGKILL. */
   readonly #endMs: number;
+  /** Milliseconds kept of a stop for SIGKILL to do its work. */
+  readonly #killMs: number;
   #hasBeenReady = false;
 
   /** @internal */
   constructor(settings: SuperviseSettings) {
     super((event, error) => this.#log.error(`an observer of "${event}" failed: ${messageOf(error)}`));
     this.#settings = settings;
-    const { bus, workerEnv, endMs } = createPrimaryBus(settings, () => this.#crew.exitCode);
+    const { bus, workerEnv, endMs, killMs } = createPrimaryBus(settings, () => this.#crew.exitCode);
     this.bus = bus;
     this.#endMs = endMs;
+    this.#killMs = killMs;
     this.#log = loggerOf(bus);
-    this.#listeners = new SharedListeners(this.#log);
+    const serves = (id: number) => this.#crew.serving.some((worker) => worker.id === id);
+    this.#listeners = new SharedListeners(serves, this.#log);
     const listener = this.#crewListener();
     const prefix = logPrefix(bus.config.service, bus.instanceId);
     this.#crew = new Crew({ settings, env: workerEnv, endMs, log: this.#log, logPrefix: prefix, listener });
@@ -69,7 +70,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
       finished: (report) => this.#reloaded(report),
     });
     this.#subscribe();
-    this.#undo.push(listenToSignals(settings, this.#signalled()));
+    this.#unlisten = listenToSignals(settings, this.#signalled());
     this.#openDoor(settings);
     tellEverybody(this, settings, this.#log);
     setUpCluster(settings);
@@ -139,11 +140,12 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
 
   #subscribe(): void {
     const { bus } = this;
-    bus.on('stopping', ({ reason }) => {
-      for (const undo of this.#undo.splice(0)) undo();
-      this.emit('stopping', { reason });
+    bus.on('stopping', ({ reason }) => void this.emit('stopping', { reason }));
+    bus.on('stopped', (report) => {
+      // Until then, and until the exit where there is one: what they would do by themselves is to end this process, or to suspend it.
+      if (this.#settings.bus.exit === false) this.#unlisten();
+      this.emit('stopped', this.#reportOf(report));
     });
-    bus.on('stopped', (report) => this.emit('stopped', this.#reportOf(report)));
     // By force, with a second SIGINT: nobody is to go on alone.
     process.once('exit', () => {
       if (bus.state === 'stopping') for (const worker of this.#crew.all) worker.signal('SIGKILL');
@@ -177,7 +179,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
   /** They are dead a moment after SIGKILL: what is not yet gone is nobody's orphan. */
   async #reportKilled(): Promise<void> {
     await this.#crew.ended();
-    await this.bus.reportOrphansNow();
+    await this.bus.reportOrphansNow({ isLast: true });
   }
 
   async #endWorkers({ reason, signal, remainingMs }: ShutdownContext): Promise<void> {
@@ -195,7 +197,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
         else if (this.bus.isUnhurried) worker.order(this.#unhurriedEnd(remainingMs()));
         else worker.ask('SIGTERM');
       },
-      remainingMs() - KILL_MS,
+      remainingMs() - this.#killMs,
       AbortSignal.any([signal, patience.signal]),
     );
   }
@@ -247,6 +249,8 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
 
   #signalled() {
     return {
+      isStopping: () => this.bus.state !== 'running',
+      ignored: (signal: NodeJS.Signals) => this.#log.info(`${signal} ignored: the shutdown is under way`),
       reload: () => void this.reload(),
       scaleBy: (workers: number) =>
         this.scale(Math.min(MOST_WORKERS, Math.max(1, this.#crew.wanted + workers))),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createShutdownBus, isShutdownError, type ShutdownBus } from '../src/index.js';
+import { createShutdownBus, isShutdownError, type ShutdownBus, type ShutdownReport } from '../src/index.js';
 import { createTestBus, pass, settle } from './test-bus.js';
 
 describe('the bus', () => {
@@ -209,6 +209,25 @@ describe('the bus', () => {
       ['stopping', false],
       ['stopped', false],
     ]);
+  });
+
+  it('one who asks for it while it begins joins it, whoever that is', async () => {
+    const { bus, clock } = createTestBus({ interruptGraceMs: 0 });
+    const story: string[] = [];
+    const asked: Promise<ShutdownReport>[] = [];
+    const ask = (who: string) => {
+      story.push(who);
+      if (asked.length < 10) asked.push(bus.requestShutdown(who));
+    };
+    bus.on('stopping', () => ask('observer'));
+    bus.jobs.begin({ type: 'render' }).stopping.addEventListener('abort', () => ask('job'));
+    bus.subscribeShutdown(() => ask('handler'), { name: 'asks', phase: 'intake' });
+    const stopped = bus.requestShutdown('first');
+    await pass(clock, 10_000, 500);
+    const report = await stopped;
+    expect(story).toEqual(['observer', 'job', 'handler']);
+    expect(report.reason).toEqual({ kind: 'request', message: 'first' });
+    for (const one of await Promise.all(asked)) expect(one).toBe(report);
   });
 
   it('A06: dispose takes every listener off; those of others were never touched', async () => {

@@ -138,7 +138,7 @@ describe('the environment', () => {
         SHUTDOWN_BUDGET_MS: '8000',
         SHUTDOWN_RESERVE_MS: '2000',
         SHUTDOWN_READINESS_DELAY_MS: '100',
-        SHUTDOWN_SIGNALS: 'SIGTERM,usr2',
+        SHUTDOWN_SIGNALS: 'SIGTERM,usr2,TERM',
         SHUTDOWN_NOTIFIERS: 'webhook,pubsub,sns,stdout',
         SHUTDOWN_DELIVERY_MODE: 'failover',
         SHUTDOWN_WEBHOOK_URL: 'https://c.example/hook',

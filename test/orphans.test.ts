@@ -116,6 +116,31 @@ describe('orphaned jobs', () => {
     expect(notifier.received).toEqual([]);
   });
 
+  it('a last look does not wait for the end of such a pause, one like any other does', async () => {
+    const store = scriptedStore();
+    store.claims.push([orphan('a')]);
+    const clock = createFakeClock();
+    const answers = ['expired', 'delivered'] as const;
+    let tries = 0;
+    const watch = new OrphanWatch({
+      keeper: { store, try: (work: () => unknown) => work() } as unknown as JobKeeper,
+      records: new RecordBook('aaaaaaaaaaaa', JSON.stringify, undefined),
+      clock,
+      log: lineLogger(),
+      ready: async () => {},
+      deliver: async (envelopes) => envelopes.map(() => answers[tries++] as 'expired' | 'delivered'),
+    });
+    watch.start();
+    await settle();
+    expect(tries).toBe(1);
+    store.claims.push([orphan('a')]);
+    await watch.look();
+    expect(tries).toBe(1);
+    await watch.look({ isLast: true });
+    expect(tries).toBe(2);
+    await watch.close();
+  });
+
   it('rejected ones stay claimed, untried, and hold up nobody else', async () => {
     const { store, notifier } = await startWith({
       claims: [[orphan('bad'), orphan('good')], [orphan('later')]],

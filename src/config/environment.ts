@@ -95,7 +95,7 @@ function signals(reader: EnvironmentReader): NodeJS.Signals[] | undefined {
     .list('SIGNALS')
     ?.map((name) => (/^sig/i.test(name) ? name : `SIG${name}`).toUpperCase());
   const wrong = names?.filter((name) => !isCatchable(name)) ?? [];
-  if (wrong.length === 0) return names as NodeJS.Signals[] | undefined;
+  if (wrong.length === 0) return names && ([...new Set(names)] as NodeJS.Signals[]);
   return reader.bad(
     'SIGNALS',
     wrong.join(','),

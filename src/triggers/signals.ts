@@ -43,8 +43,10 @@ export function listenForSignals(
     else if (interrupts >= 2) actions.force(130);
     else actions.ignored(signal, 'the shutdown is under way; once more ends it by force');
   };
-  for (const signal of signals) host.on(signal, listener);
+  // One that is named twice is heard once.
+  const names = new Set(signals);
+  for (const signal of names) host.on(signal, listener);
   return () => {
-    for (const signal of signals) host.off(signal, listener);
+    for (const signal of names) host.off(signal, listener);
   };
 }

@@ -32,6 +32,9 @@ export interface CrewParts {
   readonly listener: CrewListener;
 }
 
+/** A signal to the whole group is the primary's business as well: so long it may take to hear of it. */
+const GROUP_MS = 50;
+
 /** So many in a row, before any was ever ready. */
 const MOST_STILLBORN = 5;
 
@@ -40,6 +43,8 @@ export class Crew {
   readonly #parts: CrewParts;
   readonly #workers = new Map<number, WorkerProcess>();
   readonly #backOff = new BackOff();
+  /** Those whose place was taken before their end. */
+  readonly #replaced = new WeakSet<WorkerProcess>();
   #wanted = 0;
   #isClosed = false;
   #hasBeenReady = false;
@@ -74,7 +79,7 @@ export class Crew {
   scale(workers: number): void {
     this.#wanted = workers;
     for (const worker of this.serving.slice(workers)) void this.end(worker, ORDINARY_END);
-    this.#fill();
+    this.fill();
   }
 
   /** One more, whatever is wanted: the successor of one that is still there. */
@@ -89,6 +94,7 @@ export class Crew {
           listener.ready(one.view);
         },
         worn: listener.worn,
+        leaving: (one) => void this.#leaving(one),
         closed: () => this.#lookWhoHasClosed(),
         blocked: (one, report) => listener.blocked(one.view, report),
         silent: (one, silentMs, signal) => this.#silent(one, silentMs, signal),
@@ -105,6 +111,8 @@ export class Crew {
   /** Asks one worker to end, and sees to it. */
   async end(worker: WorkerProcess, order: Omit<EndOrder, 'type'>): Promise<void> {
     worker.order(order);
+    // Another one may have died while its successor was starting.
+    this.fill();
     await this.#killAfter(order.budgetMs ?? this.#parts.endMs, [worker]);
   }
 
@@ -139,17 +147,29 @@ export class Crew {
     await ended;
   }
 
-  #fill(): void {
+  /** Starts those that are missing, without a pause. @returns them. */
+  fill(): WorkerProcess[] {
+    const started: WorkerProcess[] = [];
     while (!this.#isClosed && this.serving.length < this.#wanted) {
       try {
-        this.start();
+        started.push(this.start());
       } catch (error) {
         // Too many processes, or open files: that may pass.
         this.#parts.log.error(`a worker cannot be started: ${messageOf(error)}`);
         void this.#fillAfter(this.#backOff.next(0));
-        return;
+        break;
       }
     }
+    return started;
+  }
+
+  /** It stops by itself: for lack of memory, say. Its successor need not wait until its last request is answered. */
+  async #leaving(worker: WorkerProcess): Promise<void> {
+    await sleep(systemClock, GROUP_MS);
+    if (this.#isClosed || worker.state === 'ended') return;
+    this.#parts.log.warn(`worker ${labelOf(worker)} stops by itself`);
+    this.#replaced.add(worker);
+    await this.#replace(worker);
   }
 
   #silent(worker: WorkerProcess, silentMs: number, signal: NodeJS.Signals): void {
@@ -157,7 +177,7 @@ export class Crew {
     this.#parts.log.warn(`worker ${labelOf(worker)} ${what} for ${silentMs} ms: ${signal}`);
     this.#parts.listener.silent(worker.view, silentMs, signal);
     // Its successor need not wait for its end.
-    this.#fill();
+    this.fill();
   }
 
   #ended(worker: WorkerProcess, code: number | null, signal: NodeJS.Signals | null): void {
@@ -172,8 +192,8 @@ export class Crew {
     if (failure) log.error(`worker ${worker.id} cannot be started: ${failure.message}`);
     else log[unexpected ? 'warn' : 'info'](`worker ${labelOf(worker)} ${how}`);
     listener.ended(Object.freeze({ ...worker.view, code, signal, unexpected }));
-    if (unexpected) void this.#replace(worker);
-    else this.#fill();
+    if (unexpected && !this.#replaced.has(worker)) void this.#replace(worker);
+    else this.fill();
   }
 
   async #replace(worker: WorkerProcess): Promise<void> {
@@ -194,7 +214,7 @@ export class Crew {
 
   async #fillAfter(ms: number): Promise<void> {
     await sleep(systemClock, ms);
-    this.#fill();
+    this.fill();
   }
 }
 

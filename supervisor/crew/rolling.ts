@@ -74,9 +74,17 @@ export class Rolling {
     const { crew, begun, log } = this.#parts;
     const startedAt = systemClock.now();
     const old = crew.serving;
-    log.info(`reload: ${old.length} workers`);
-    begun(old.length);
-    const ends: Promise<void>[] = [];
+    // Those whose predecessors died young: nobody waits any longer, this may be the cure.
+    const started = crew.fill();
+    log.info(`reload: ${old.length + started.length} workers`);
+    begun(old.length + started.length);
+    const ends: Promise<void>[] = started.map(() => Promise.resolve());
+    for (const worker of started) {
+      if (await worker.started) continue;
+      if (this.#parts.isRunning()) log.error(`worker ${labelOf(worker)} did not become ready`);
+      const outcome = this.#parts.isRunning() ? 'given-up' : 'stopped';
+      return reportOf(outcome, 0, startedAt);
+    }
     for (const worker of old) {
       if (!(await this.#succeed(worker))) {
         const outcome = this.#parts.isRunning() ? 'given-up' : 'stopped';

@@ -6,11 +6,14 @@ import type { BlockedReport, LoopReport } from '../blocked-stack/memory.js';
 import type { WorkerState, WorkerView } from '../events.js';
 import { type EndOrder, ORDERS_VARIABLE, REPORTS_FD, read, type WorkerOrders, write } from '../messages.js';
 import type { SuperviseSettings } from '../options.js';
+import { signalsOfPrimary } from '../signals.js';
 import { Silence } from './silence.js';
 
 /** What a worker's process tells the supervisor. */
 export interface WorkerListener {
   ready(worker: WorkerProcess): void;
+  /** It ends, and nobody has asked it to. */
+  leaving(worker: WorkerProcess): void;
   /** A worker has closed all of its servers. */
   closed(): void;
   /** It has served for as long, or as often, as it may. */
@@ -141,7 +144,13 @@ export class WorkerProcess {
   }
 
   signal(signal: NodeJS.Signals): void {
-    if (this.#state !== 'ended') this.#worker.process.kill(signal);
+    if (this.#state === 'ended') return;
+    try {
+      this.#worker.process.kill(signal);
+    } catch {
+      // Windows knows only some of them.
+      this.#worker.process.kill('SIGKILL');
+    }
   }
 
   #listen(hasEnded: () => void): void {
@@ -194,6 +203,12 @@ export class WorkerProcess {
 
   #hear(message: unknown): void {
     if (message === 'ready') this.#becomeReady();
+    if (read('stopping', message) && !this.#isAsked) {
+      // It has its own time limit, and is still watched for silence.
+      this.#state = 'stopping';
+      this.#hasStarted(false);
+      this.#listener.leaving(this);
+    }
     if (read('closed', message)) {
       this.#hasClosed = true;
       this.#listener.closed();
@@ -238,7 +253,7 @@ export class WorkerProcess {
   }
 
   #lookAtWear(): void {
-    if (this.#isWorn) return;
+    if (this.#isWorn || this.#state !== 'ready') return;
     const why =
       this.#requests >= this.#mostRequests
         ? `${this.#requests} requests`
@@ -267,6 +282,7 @@ function ordersFor(settings: SuperviseSettings, beatMs: number): Omit<WorkerOrde
   return {
     beatMs,
     drainBacklog: drainOnTerm,
+    ignored: signalsOfPrimary(settings),
     readinessPath,
     livenessPath,
     ...(blockedStack && { blockedMs, ...(timeoutMs > 0 && { abandonedMs: timeoutMs + killGapMs }) }),

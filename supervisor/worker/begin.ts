@@ -3,7 +3,7 @@ import { leaveBacklogToOthers } from '../../http/backlog.js';
 import { succeed } from '../../http/succession.js';
 import { unrefChannel } from '../../src/triggers/ipc.js';
 import { showTitle } from '../manners/process-title.js';
-import { ORDERS_VARIABLE, read, type WorkerOrders } from '../messages.js';
+import { ORDERS_VARIABLE, read, type WorkerOrders, write } from '../messages.js';
 import { Adoption } from './adoption.js';
 import { closeTogether } from './closing.js';
 import { Pulse } from './pulse.js';
@@ -21,8 +21,12 @@ export function beginWorker(): void {
   const adoption = new Adoption(orders, {
     listening: () => pulse.listening(),
     requested: () => pulse.requested(),
-    stopping: () => showTitle({ ...title, isStopping: true }),
+    stopping: () => {
+      showTitle({ ...title, isStopping: true });
+      if (process.connected) process.send?.(write({ type: 'stopping' }), undefined, {}, () => {});
+    },
   });
+  for (const signal of orders.ignored) ignore(signal);
   if (!orders.drainBacklog) leaveBacklogToOthers();
   pulse.begin();
   closeTogether(() => adoption.hasClosed);
@@ -34,6 +38,14 @@ function takeOrders(): WorkerOrders | undefined {
   const { [ORDERS_VARIABLE]: text } = process.env;
   delete process.env[ORDERS_VARIABLE];
   return text === undefined ? undefined : (JSON.parse(text) as WorkerOrders);
+}
+
+function ignore(signal: NodeJS.Signals): void {
+  try {
+    process.on(signal, () => {});
+  } catch {
+    // Windows knows hardly any of them.
+  }
 }
 
 function obey(adoption: Adoption): void {

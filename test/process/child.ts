@@ -32,6 +32,8 @@ interface ChildOptions {
   /** Runs the command through something else: `['unshare', '--pid', …]`. */
   readonly through?: readonly string[];
   readonly ipc?: boolean;
+  /** A descriptor of this process that is number 3 of the child. */
+  readonly inherits?: number;
   /** Do not read stdout: the test does. */
   readonly ownStdout?: boolean;
 }
@@ -49,12 +51,18 @@ function plainEnvironment(): NodeJS.ProcessEnv {
 
 /** Starts `test/process/fixtures/<fixture>` with this Node. Ended with the test process at the latest. */
 export function start(fixture: string, options: ChildOptions = {}): Child {
-  const { args = [], env = {}, flags = [], through = [], ipc = false, ownStdout = false } = options;
+  const { args = [], env = {}, flags = [], through = [], ipc = false, inherits, ownStdout = false } = options;
   const program = fileURLToPath(new URL(fixture, FIXTURES));
   const command = [...through, process.execPath, ...flags, program, ...args];
   const child = spawn(command[0] as string, command.slice(1), {
     env: { ...plainEnvironment(), ...env },
-    stdio: ['pipe', 'pipe', 'pipe', ...(ipc ? (['ipc'] as const) : [])],
+    stdio: [
+      'pipe',
+      'pipe',
+      'pipe',
+      ...(ipc ? (['ipc'] as const) : []),
+      ...(inherits === undefined ? [] : [inherits]),
+    ],
   });
   const texts = { stdout: '', stderr: '' };
   const watchers = new Set<() => void>();

@@ -45,6 +45,8 @@ export interface Surroundings {
   readonly args?: readonly string[];
   /** Through another command: as process 1 of a namespace, say. */
   readonly through?: readonly string[];
+  /** A descriptor of this process that is number 3 of the primary. */
+  readonly inherits?: number;
 }
 
 const undo: (() => void)[] = [];
@@ -58,7 +60,7 @@ export function endSupervised(): void {
 export async function startSupervised(
   { app = 'supervised-app.js', ...options }: Plan = {},
   env: NodeJS.ProcessEnv = {},
-  { fixture = 'supervises.js', args = [], through = [] }: Surroundings = {},
+  { fixture = 'supervises.js', args = [], through = [], inherits }: Surroundings = {},
 ): Promise<Supervised> {
   const folder = mkdtempSync(join(tmpdir(), 'shutdown-bus-'));
   const port = await freePort();
@@ -71,6 +73,7 @@ export async function startSupervised(
   const primary = start(fixture, {
     args,
     through,
+    ...(inherits !== undefined && { inherits }),
     env: {
       PLAN: JSON.stringify({ exec, workers: 2, ...options }),
       PORT: String(port),

@@ -1,12 +1,42 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { envelopesIn } from './child.js';
 import { Load } from './load.js';
 import { runs } from './runs.js';
-import { blockWorker, endSupervised, type Supervised, startSupervised } from './supervised.js';
+import { ask, blockWorker, endSupervised, type Supervised, startSupervised } from './supervised.js';
 
 afterEach(endSupervised);
 
 const JOBS = 1000;
+
+describe('a worker that stops by itself', () => {
+  it('is replaced before its last request is answered, and the port of a lone one stays open', async () => {
+    const service = await startSupervised({ workers: 1, budgetMs: 20_000 });
+    const slow = service.ask('/slow?ms=4000');
+    await service.primary.line('slow');
+    const [worker] = (await service.state()).workers;
+    process.kill(worker?.pid as number, 'SIGTERM');
+    const successor = await service.event('worker-ready', ({ id }) => id === 2);
+    expect(await service.ask()).toBe(`served ${successor.pid}`);
+    const { workers, ready } = await service.state();
+    expect([workers.map(({ state }) => state), ready]).toEqual([['stopping', 'ready'], 1]);
+    expect(service.events('worker-ended')).toEqual([]);
+    expect(await slow).toBe(`served ${worker?.pid}`);
+    await service.event('worker-ended', ({ pid }) => pid === worker?.pid);
+    expect(await service.ask()).toBe(`served ${successor.pid}`);
+    expect(service.events('worker-started')).toMatchObject([{ id: 2 }]);
+  });
+
+  it('because the whole group was asked to: nobody is started in its place', async () => {
+    const service = await startSupervised();
+    const { workers } = await service.state();
+    for (const pid of [...workers.map(({ pid }) => pid), service.primary.process.pid as number])
+      process.kill(pid, 'SIGTERM');
+    expect((await service.primary.ended).code).toBe(0);
+    expect(service.events('worker-started')).toEqual([]);
+  });
+});
 
 describe('the death of a worker', () => {
   it('D18: by SIGKILL, with 1,000 open jobs: all are reported within 2 s, it is replaced, and the service answers all the time', async () => {
@@ -45,6 +75,20 @@ describe('the death of a worker', () => {
     await service.event('worker-ready', ({ id }) => (id as number) > 4);
     service.primary.kill('SIGTERM');
     expect((await service.primary.ended).code).toBe(0);
+  });
+
+  it('of the only one: who connects meanwhile is served by its successor, also on a socket that was inherited', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const service = await startSupervised({ workers: 1 }, { FD: '3' }, { inherits: descriptorOf(server) });
+    server.close();
+    for (let death = 0; death < 3; death += 1) {
+      const victim = Number((await ask(port, '/')).split(' ')[1]);
+      process.kill(victim, 'SIGKILL');
+      await service.event('worker-ended', ({ pid }) => pid === victim);
+      expect(await ask(port, '/')).not.toBe(`served ${victim}`);
+    }
   });
 
   it('without a store its jobs are lost with it: what the one above proves', async () => {
@@ -140,6 +184,11 @@ describe('the death of the primary', () => {
     expect(service.alive()).toEqual([]);
   });
 });
+
+/** Node has no other way to hand a listening socket to a program that is started. */
+function descriptorOf(server: Server): number {
+  return (server as unknown as { _handle: { fd: number } })._handle.fd;
+}
 
 /** @returns the worker that has them. */
 async function beginJobs(service: Supervised, count: number): Promise<number> {

@@ -1,9 +1,9 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, linkSync, mkdtempSync, rmSync } from 'node:fs';
 import { get } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { endSupervised, startSupervised } from './supervised.js';
 
 let folder: string;
@@ -41,7 +41,7 @@ describe('workers that share a unix socket', () => {
   });
 
   it('a program that removes the file at its start is reached after a reload all the same', async () => {
-    const service = await startSupervised({}, { SOCKET, REMOVES: '1' });
+    const service = await startSupervised({}, { SOCKET, REMOVES: 'at its start' });
     expect(await service.call('reload')).toMatchObject({ outcome: 'restarted' });
     expect(await ask()).toMatch(/^served/);
     expect(service.primary.texts().stderr).toMatch(
@@ -52,8 +52,22 @@ describe('workers that share a unix socket', () => {
     expect(existsSync(SOCKET)).toBe(false);
   });
 
+  it('so is one that removes it at its end', async () => {
+    const service = await startSupervised({}, { SOCKET, REMOVES: 'at its end' });
+    expect(await service.call('reload')).toMatchObject({ outcome: 'restarted' });
+    await vi.waitFor(async () => expect(await ask()).toMatch(/^served/), { timeout: 15_000 });
+    expect(service.primary.texts().stderr).toContain('it was put back');
+  });
+
+  it('and one that is started beside its socket, of which Node tells by a shorter name', async () => {
+    const through = ['sh', '-c', 'cd "$0"; exec "$@"', folder];
+    const service = await startSupervised({}, { SOCKET, REMOVES: 'at its start' }, { through });
+    await service.call('reload');
+    expect(await ask()).toMatch(/^served/);
+  });
+
   it('negative twin: without its second name it is not reached, and that is said', async () => {
-    const service = await startSupervised({}, { SOCKET, REMOVES: '1' });
+    const service = await startSupervised({}, { SOCKET, REMOVES: 'at its start' });
     rmSync(join(folder, '.app.sock.kept'));
     await service.call('reload');
     await expect(ask()).rejects.toThrow('ENOENT');
@@ -73,9 +87,11 @@ describe('workers that share a unix socket', () => {
   it('somebody else who listens there keeps it', async () => {
     const other = createServer((socket) => void socket.on('error', () => {}).end('other'));
     await new Promise<void>((resolve) => other.listen(SOCKET, resolve));
+    // It may be served by a supervisor as well.
+    linkSync(SOCKET, join(folder, '.app.sock.kept'));
     const started = startSupervised({}, { SOCKET });
     await expect(started).rejects.toThrow();
-    expect(existsSync(SOCKET)).toBe(true);
+    expect([existsSync(SOCKET), existsSync(join(folder, '.app.sock.kept'))]).toEqual([true, true]);
     await new Promise((resolve) => other.close(resolve));
   });
 });

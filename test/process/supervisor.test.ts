@@ -127,12 +127,60 @@ describe('a stop', () => {
     },
   );
 
+  it('signals that mean something else to a primary have no effect any more', async () => {
+    const service = await startSupervised();
+    const answer = service.ask('/slow?ms=1000');
+    await service.primary.line('slow');
+    service.primary.kill('SIGTERM');
+    await service.event('stopping');
+    for (const signal of ['SIGHUP', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU', 'SIGWINCH'] as const) {
+      service.primary.kill(signal);
+      await service.primary.line(`${signal} ignored: the shutdown is under way`);
+    }
+    expect(await answer).toMatch(/^served/);
+    expect(await service.primary.ended).toMatchObject({ code: 0, signal: null });
+    expect(service.events('reload-started')).toEqual([]);
+  });
+
+  it('an exit function that fails leaves nobody behind', async () => {
+    const service = await startSupervised({}, { EXIT_FAILS: '1' });
+    service.primary.kill('SIGTERM');
+    const { code, stderr } = await service.primary.ended;
+    expect(stderr).toContain('the exit function failed: cannot leave');
+    expect(code).toBe(1);
+  });
+
   it('a worker that was told to end and has its own handler for it keeps that handler', async () => {
     const service = await startSupervised({}, { OWN_HANDLER: '1' });
     service.primary.kill('SIGTERM');
     const { stdout, code } = await service.primary.ended;
     expect([...stdout.matchAll(/^own handler/gm)]).toHaveLength(2);
     expect(code).toBe(0);
+  });
+});
+
+describe('a signal of the primary that a worker gets as well', () => {
+  it.each(['SIGHUP', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU', 'SIGWINCH'] as const)(
+    '%s neither ends nor suspends it',
+    async (signal) => {
+      const service = await startSupervised({ workers: 1 });
+      const [worker] = (await service.state()).workers;
+      process.kill(worker?.pid as number, signal);
+      expect(await service.ask()).toBe(`served ${worker?.pid}`);
+      process.kill(worker?.pid as number, signal);
+      expect(await service.ask()).toBe(`served ${worker?.pid}`);
+      expect(service.events('worker-ended')).toEqual([]);
+    },
+  );
+});
+
+describe('two servers of one program', () => {
+  it('cannot have one port: the second hears that it is taken', async () => {
+    const service = await startSupervised({ workers: 1 }, { TWICE: '1' });
+    await service.primary.line('second ');
+    expect(service.primary.texts().stdout).toContain('second EADDRINUSE');
+    await service.call('reload');
+    expect(await service.ask()).toMatch(/^served/);
   });
 });
 

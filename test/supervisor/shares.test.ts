@@ -30,6 +30,15 @@ describe('a budget that workers and their primary share', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('late workers are killed after their own deadline, and with time for it', () => {
+    for (const budgetMs of [10, 165, 250, 1350, 2500, 9000, 90_000]) {
+      const { workerBudgetMs, reserveMs, releaseReserveMs, killMs } = shareBudget(budgetMs);
+      const killedAt = budgetMs - reserveMs - releaseReserveMs - killMs;
+      expect(killedAt).toBeGreaterThanOrEqual(workerBudgetMs);
+      expect(killMs).toBeGreaterThan(0);
+    }
+  });
+
   it('what is kept leaves time to kill late workers before their jobs are reported', () => {
     for (const budgetMs of [200, 1000, 9000, 90_000]) {
       const { workerBudgetMs, reserveMs, releaseReserveMs } = shareBudget(budgetMs);

@@ -11,15 +11,26 @@ afterEach(() => {
 function listen(options: Partial<SuperviseOptions> = {}): {
   readonly story: string[];
   readonly off: () => void;
+  /** A stop begins. */
+  readonly stop: () => void;
 } {
+  let isStopping = false;
   const story: string[] = [];
   const off = listenToSignals(resolveOptions({ exec: 'app.js', ...options }, {}), {
     reload: () => void story.push('reload'),
     scaleBy: (workers) => void story.push(`scale by ${workers}`),
     stopUnhurried: (signal) => void story.push(`stop for ${signal}`),
+    isStopping: () => isStopping,
+    ignored: (signal) => void story.push(`${signal} ignored`),
   });
   undo.push(off);
-  return { story, off };
+  return {
+    story,
+    off,
+    stop: () => {
+      isStopping = true;
+    },
+  };
 }
 
 /** As if it had come. Says whether anybody listens. */
@@ -54,6 +65,15 @@ describe('signals to a primary', () => {
     come('SIGPIPE');
     come('SIGURG');
     expect(story).toEqual(['reload', 'stop for SIGURG']);
+  });
+
+  it('during a stop have no effect, not even what they would do by themselves', () => {
+    onTerminal(undefined);
+    const { story, stop } = listen();
+    stop();
+    const names = ['SIGHUP', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU', 'SIGWINCH'] as const;
+    expect(names.map(come)).toEqual(names.map(() => true));
+    expect(story).toEqual(names.map((name) => `${name} ignored`));
   });
 
   it('those that end the service are left to its bus', () => {

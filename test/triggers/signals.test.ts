@@ -35,6 +35,16 @@ describe('signals', () => {
     expect(host.exitCode).toBe(130);
   });
 
+  it('one that is named twice is heard once: one SIGINT is no force', async () => {
+    const { bus, host } = createTestBus({ signals: ['SIGINT', 'SIGINT'] });
+    bus.subscribeShutdown(never, { name: 'hung' });
+    host.kill('SIGINT');
+    await settle();
+    expect(host.exitCode).toBeUndefined();
+    bus.dispose();
+    expect(host.listenerCount('SIGINT')).toBe(1);
+  });
+
   it('a signal that was not asked for is left alone', () => {
     const { host } = createTestBus({ signals: ['SIGUSR2'] });
     expect(host.kill('SIGTERM')).toBe(false);

@@ -56,6 +56,15 @@ class FakeCrew {
     return this.workers[id - 1] as FakeWorker;
   }
 
+  /** What `fill` starts, once. */
+  missing = 0;
+
+  fill(): FakeWorker[] {
+    const started = Array.from({ length: this.missing }, () => this.start());
+    this.missing = 0;
+    return started;
+  }
+
   start(): FakeWorker {
     if (this.failure !== undefined) throw this.failure;
     const worker = new FakeWorker(this.workers.length + 1);
@@ -163,6 +172,31 @@ describe('a rolling reload', () => {
     expect(crew.serving.map(({ id }) => id)).toEqual(
       Array.from({ length: count }, (_, index) => count + index + 1),
     );
+  });
+
+  it('starts those first that were waiting for a pause to end, and replaces the others when these are ready', async () => {
+    const { crew, rolling, begun } = scene(1);
+    crew.missing = 2;
+    const reloaded = rolling.reload();
+    await settle();
+    expect(crew.story).toEqual(['start 2', 'start 3']);
+    crew.worker(2).becomeReady();
+    await settle();
+    expect(crew.story).toHaveLength(2);
+    await letRun(crew);
+    expect(crew.story.slice(2)).toEqual(['start 4', 'end 1, 3 ready']);
+    expect(await reloaded).toMatchObject({ outcome: 'restarted', workers: 3 });
+    expect(begun).toEqual([3]);
+  });
+
+  it('is given up when one of those does not become ready', async () => {
+    const { crew, rolling, lines } = scene(0);
+    crew.missing = 1;
+    const reloaded = rolling.reload();
+    await settle();
+    crew.worker(1).die();
+    expect(await reloaded).toMatchObject({ outcome: 'given-up', workers: 0 });
+    expect(lines.join('\n')).toContain('worker 1 (pid 1001) did not become ready');
   });
 
   it('is under way from the call until the last old worker is gone', async () => {
