@@ -1,12 +1,16 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { envelopesIn } from './child.js';
-import { endSupervised, startSupervised } from './supervised.js';
+import { endSupervised, type Supervised, startSupervised } from './supervised.js';
 
 afterEach(endSupervised);
 
 const hasScript = spawnSync('script', ['--version']).status === 0;
+
+/** The shells that guard the children hear of the end of a worker by it. */
+const everybodyIsGone = (service: Supervised) =>
+  vi.waitFor(() => expect(service.alive()).toEqual([]), { timeout: 15_000 });
 
 describe('a stop without haste', () => {
   it('D11: SIGWINCH ends the service when its requests have ended, however long that takes', async () => {
@@ -87,7 +91,7 @@ describe('a stop without haste', () => {
     const { stdout, code } = await service.primary.ended;
     expect(stdout.match(/^child persisted/gm)).toHaveLength(2);
     expect(code).toBe(0);
-    expect(service.alive()).toEqual([]);
+    await everybodyIsGone(service);
   });
 
   it('D13: in an ordinary stop they have their own', async () => {
@@ -98,7 +102,7 @@ describe('a stop without haste', () => {
     service.primary.kill('SIGTERM');
     const { stdout } = await service.primary.ended;
     expect(stdout).not.toContain('child persisted');
-    expect(service.alive()).toEqual([]);
+    await everybodyIsGone(service);
   });
 
   it('D16: a worker that is replaced ends when its requests have ended, while the service goes on accepting', async () => {
