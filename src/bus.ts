@@ -25,6 +25,8 @@ export type Subscription = (() => void) & Disposable;
 type Machinery = Pick<typeof import('./shutdown.js'), 'ShutdownRun'> &
   Pick<typeof import('./exit.js'), 'enterShutdown' | 'leaveShutdown'>;
 
+const MOST_ERRORS = 100;
+
 /** Where a bus is in its life. */
 export type ShutdownState = 'running' | 'stopping' | 'stopped';
 
@@ -53,6 +55,9 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   #simulated = false;
   #loaded: Machinery | undefined = undefined;
   #disposed = false;
+  /** A fatal error came during the shutdown, or after it. */
+  #hasFailed = false;
+  #hasEnded = false;
 
   /** @throws {ShutdownError} `INVALID_OPTION` or `INVALID_ENVIRONMENT`: all that is wrong at once. */
   constructor(options: ShutdownBusOptions = {}) {
@@ -154,6 +159,10 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#disposed = true;
     // A run under way needs them until its end: a second signal would be the end of it.
     if (this.#state === 'stopping') return;
+    if (this.#state === 'running' && this.#registry.size > 0)
+      this.#log.warn(
+        `this bus is disposed of with ${this.#registry.size} jobs open: it will not report them`,
+      );
     this.#uninstall?.();
     void this.#reporter.close();
     void this.#safekeeping?.close();
@@ -204,6 +213,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     };
     this.config.process.on('exit', onExit);
     this.#uninstall = () => {
+      // Once: the listeners of an IPC channel are counted.
+      this.#uninstall = undefined;
       undo();
       this.config.process.off('exit', onExit);
     };
@@ -221,6 +232,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       this.#report = promise;
       resolve(this.#shutDown(reason));
     } else if (reason.kind === 'error') {
+      this.#hasFailed = true;
       this.#run?.fail();
       this.#note(`${reason.origin} during the shutdown`, reason.error);
     }
@@ -232,20 +244,31 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     const triggeredAt = this.config.clock.now();
     // Without a turn in between, whenever it can be: nothing else may happen between the trigger and the run.
     const machinery = this.#loaded ?? (await this.#load().catch(() => undefined));
-    if (machinery === undefined) return this.#endAtOnce(reason, triggeredAt);
+    if (machinery === undefined)
+      return this.#endAtOnce(reason, triggeredAt, 'without any step: what runs them could not be loaded');
     const { enterShutdown, leaveShutdown, ShutdownRun } = machinery;
     enterShutdown(this.instanceId);
     this.#safekeeping?.stop(reason);
     const run = new ShutdownRun(this.#parts(), reason, triggeredAt);
     this.#run = run;
+    if (this.#hasFailed) run.fail();
     this.#haste.begun();
-    const report = await run.run();
+    let report: ShutdownReport;
+    try {
+      report = await run.run();
+    } catch (error) {
+      this.#note('the shutdown broke off', error);
+      leaveShutdown(this.instanceId, 1, undefined);
+      return this.#endAtOnce(reason, triggeredAt, 'without its other steps');
+    }
     this.#state = 'stopped';
     this.#speakLast(reasonName(reason));
     this.emit('stopped', report);
     if (this.#disposed) this.#uninstall?.();
     const stays = this.config.exit === false || this.#simulated;
-    const leave = stays ? undefined : (code: number) => void depart(this.config, run, () => this.#end(code));
+    const leave = stays
+      ? undefined
+      : (code: number) => void depart(this.config, run, () => this.#end(this.#hasFailed ? code || 1 : code));
     const last = leaveShutdown(this.instanceId, report.exitCode, leave);
     // Its deadline is over for this run; another bus may have more time.
     if (stays || !last) run.release();
@@ -253,10 +276,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   }
 
   /** The files of this package are gone, or no descriptor is left to open them: jobs are told of all the same. */
-  #endAtOnce(reason: ShutdownReason, triggeredAt: number): ShutdownReport {
-    this.#log.error(
-      `stopping: ${describeReason(reason)}, without any step: what runs them could not be loaded`,
-    );
+  #endAtOnce(reason: ShutdownReason, triggeredAt: number, how: string): ShutdownReport {
+    this.#log.error(`stopping: ${describeReason(reason)}, ${how}`);
     const report = reportWithoutRun(this, reason, {
       triggeredAt,
       open: this.#registry.size,
@@ -275,7 +296,10 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#end(code);
   }
 
+  /** The first code counts: an exit function may take its time. */
   #end(code: number): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     endProcess(this.config, code, (error) => this.#note('the exit function failed', error));
   }
 
@@ -394,15 +418,19 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       openJobs: () => this.#registry,
       degraded: (error) => {
         this.#run?.storeDoubted(error !== undefined);
-        if (error)
-          this.#errors.push(new Error(`the job store failed: ${messageOf(error)}`, { cause: error }));
+        if (error) this.#keepError(`the job store failed: ${messageOf(error)}`, error);
         this.emit(error ? 'store-failed' : 'store-restored', ...((error ? [{ error }] : []) as []));
       },
     };
   }
 
+  /** For the report: the first ones. A service that runs for weeks meets many. */
+  #keepError(message: string, cause: unknown): void {
+    if (this.#errors.length < MOST_ERRORS) this.#errors.push(new Error(message, { cause: toError(cause) }));
+  }
+
   #note(what: string, error: unknown): void {
-    this.#errors.push(new Error(`${what}: ${messageOf(error)}`, { cause: toError(error) }));
+    this.#keepError(`${what}: ${messageOf(error)}`, error);
     this.#log.error(`${what}: ${messageOf(error)}`);
   }
 }

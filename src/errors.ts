@@ -81,5 +81,10 @@ export function misspelt<T extends object>(options: T, names: OptionNames<T>): s
 
 /** The same value as an Error: what was thrown need not be one. */
 export function toError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(messageOf(thrown), { cause: thrown });
+  try {
+    if (thrown instanceof Error) return thrown;
+  } catch {
+    // A revoked proxy.
+  }
+  return new Error(messageOf(thrown), { cause: thrown });
 }

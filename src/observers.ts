@@ -7,8 +7,8 @@ type AnyListener = (this: unknown, ...args: unknown[]) => unknown;
  * the emitter nor to the listeners after it.
  */
 export class ObservedEmitter<Events extends EventEmitter.ValidEventTypes> extends EventEmitter<Events> {
-  // The same listener always gets the same guard, so that `off` finds it.
-  readonly #guards = new WeakMap<AnyListener, AnyListener>();
+  // The same listener of an event always gets the same guard, so that `off` finds it.
+  readonly #guards = new WeakMap<AnyListener, Map<unknown, AnyListener>>();
   readonly #originals = new WeakMap<AnyListener, AnyListener>();
   readonly #onObserverError: (event: string, error: unknown) => void;
 
@@ -75,7 +75,10 @@ export class ObservedEmitter<Events extends EventEmitter.ValidEventTypes> extend
     listener: EventEmitter.EventListener<Events, E>,
   ): EventEmitter.EventListener<Events, E> {
     const original = listener as AnyListener;
-    let guard = this.#guards.get(original);
+    // The emitter itself takes off by its guard what was to be called once.
+    if (this.#originals.has(original)) return listener;
+    const guards = this.#guards.get(original) ?? new Map<unknown, AnyListener>();
+    let guard = guards.get(event);
     if (guard === undefined) {
       const report = (error: unknown) => this.#onObserverError(String(event), error);
       guard = function (this: unknown, ...args: unknown[]) {
@@ -86,7 +89,8 @@ export class ObservedEmitter<Events extends EventEmitter.ValidEventTypes> extend
           report(error);
         }
       };
-      this.#guards.set(original, guard);
+      guards.set(event, guard);
+      this.#guards.set(original, guards);
       this.#originals.set(guard, original);
     }
     return guard as EventEmitter.EventListener<Events, E>;

@@ -1,3 +1,4 @@
+import { messageOf } from './errors.js';
 import type { ShutdownStopping } from './events.js';
 import type { Logger } from './logger.js';
 import { describeReason } from './reason.js';
@@ -7,16 +8,21 @@ import type { HandlerReport, ShutdownReport } from './report.js';
 export function logStopping(log: Logger, { reason, budgetMs, openJobs }: ShutdownStopping): void {
   log.info(`stopping: ${describeReason(reason)}, ${openJobs} jobs open, budget ${budgetMs} ms`);
   if (reason.kind === 'error' && reason.error instanceof Error)
-    log.error(`${reason.origin}: ${reason.error.stack}`);
+    log.error(`${reason.origin}: ${stackOf(reason.error)}`);
+}
+
+/** Whatever somebody has made of it. */
+function stackOf(error: Error): string {
+  return typeof error.stack === 'string' ? error.stack : messageOf(error);
 }
 
 /** One line for a handler that did not simply succeed. */
 export function logHandler(log: Logger, { name, outcome, durationMs, error }: HandlerReport): void {
   if (outcome === 'done') return;
-  const why = error === undefined ? '' : `: ${error.message}`;
+  const why = error === undefined ? '' : `: ${messageOf(error)}`;
   // The error of an overrun says it all.
   const overran = outcome === 'timed-out' && error !== undefined;
-  const line = overran ? error.message : `handler "${name}" ${outcome} after ${durationMs} ms${why}`;
+  const line = overran ? messageOf(error) : `handler "${name}" ${outcome} after ${durationMs} ms${why}`;
   if (outcome === 'skipped') log.info(line);
   else log.error(line);
 }

@@ -12,14 +12,20 @@ export function reservedAfter(priority: number, ahead: readonly Subscriber[], sh
   }
   // What follows delivery in its own phase, answers to open requests say, shares its reserve; half of it stays its own.
   const delivery = reserves.get(deliver) ?? 0;
-  const following = [...reserves].filter(([later]) => later > release && later < deliver).map(([, ms]) => ms);
-  if (delivery > 0) reserves.set(deliver, Math.max(delivery / 2, delivery - sumOf(following)));
-  // What the release phase asks for must not cost delivery its own.
-  const { budgetMs, reserveMs, interruptGraceMs } = shares;
-  const [toRelease, before] = [[], []] as [number[], number[]];
-  for (const [later, ms] of reserves) (later <= release ? toRelease : before).push(ms);
-  const most = Math.max(0, budgetMs - reserveMs - interruptGraceMs);
-  return sumOf(before) + (priority > release ? Math.min(sumOf(toRelease), most) : sumOf(toRelease));
+  const sumWhere = (is: (later: number) => boolean) =>
+    sumOf([...reserves].filter(([later]) => is(later)).map(([, ms]) => ms));
+  const following = sumWhere((later) => later > release && later < deliver);
+  if (delivery > 0) reserves.set(deliver, Math.max(delivery / 2, delivery - following));
+  // Neither what follows it nor what the release phase asks for must cost delivery its own.
+  const { budgetMs, reserveMs, releaseReserveMs, interruptGraceMs } = shares;
+  const beyond = Math.max(0, budgetMs - reserveMs - interruptGraceMs);
+  const mostFollowing = reserveMs / 2 + Math.max(0, beyond - releaseReserveMs);
+  const toRelease = sumWhere((later) => later <= release);
+  return (
+    sumWhere((later) => later >= deliver) +
+    (priority >= deliver ? Math.min(following, mostFollowing) : following) +
+    (priority > release ? Math.min(toRelease, beyond) : toRelease)
+  );
 }
 
 function sumOf(list: readonly number[]): number {

@@ -51,6 +51,7 @@ export class ShutdownRun {
   readonly #steps: readonly Subscriber[];
   readonly #guard: DeadlineGuard;
   readonly #books = new Books();
+  readonly #hurried = new AbortController();
   #quick: boolean;
   /** Interrupted jobs have no time to clean up. */
   #graceless = false;
@@ -70,6 +71,7 @@ export class ShutdownRun {
     this.#steps = builtInSteps({
       ...parts,
       quick: () => this.#quick,
+      hurried: this.#hurried.signal,
       interruptGraceMs: () => (this.#graceless ? 0 : parts.config.interruptGraceMs),
       deliver: (jobs, occasion) => deliverBeside(this.#guard.watchdog, parts.reporter, jobs, occasion),
       sealed: (jobs) => this.#books.sealed(jobs),
@@ -125,6 +127,7 @@ export class ShutdownRun {
   /** Leaves out what is left before the interruption of open jobs. */
   hurry(): void {
     this.#quick = true;
+    this.#hurried.abort();
     if (this.cursor > PHASE_PRIORITY.deliver) this.#group?.cut('dispensable');
   }
 
@@ -137,7 +140,7 @@ export class ShutdownRun {
   press(leftMs: number): void {
     if (this.cursor <= PHASE_PRIORITY.deliver) return;
     const isTight = leftMs < SPEAK_MS;
-    if (leftMs >= this.#parts.config.interruptGraceMs + SPEAK_MS || (this.#graceless && isTight)) return;
+    if (leftMs >= this.#parts.config.interruptGraceMs + SPEAK_MS) return;
     if (!this.#quick)
       this.#parts.log.warn(`memory runs out in ${Math.round(leftMs)} ms: the drain is cut short`);
     this.hurry();
@@ -224,6 +227,7 @@ export class ShutdownRun {
       this.#budget.remainingMs(reservedAfter(priority, this.#ahead(), this.#parts.config)),
       run,
     );
+    if (this.#graceless && priority > PHASE_PRIORITY.deliver) this.#group.cut('all');
     this.#books.handlers.push(...(await this.#group.reports));
     this.#group = undefined;
   }
@@ -261,11 +265,12 @@ export class ShutdownRun {
   }
 
   #armGuard(): void {
-    const { config, registry, subscribers, simulated } = this.#parts;
+    const { config, registry, subscribers, simulated, observed } = this.#parts;
+    // On an injected clock the deadline has no meaning for a thread.
+    if (!config.watchdog || config.clock !== systemClock || simulated) return;
+    // A service with nothing to do is gone at once.
     const nothingToWaitFor = registry.size === 0 && subscribers.size === 0;
-    // On an injected clock the deadline has no meaning for a thread; a service with nothing to do is gone at once.
-    if (!config.watchdog || config.clock !== systemClock || simulated || nothingToWaitFor) return;
-    this.#guard.arm(this.#isIdle());
+    this.#guard.arm(nothingToWaitFor ? !observed() : this.#isIdle());
   }
 
   /** Whether nothing of the application is known that runs before the process is gone. */

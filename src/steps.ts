@@ -20,6 +20,8 @@ export interface StepParts {
   ) => Promise<readonly NotifierReport[]>;
   /** Nothing is waited for that might still finish by itself. */
   quick(): boolean;
+  /** Aborts when that becomes so. */
+  readonly hurried: AbortSignal;
   /** How long jobs have from their interruption to the snapshot. */
   interruptGraceMs(): number;
   /** The snapshot was taken, with so many jobs in it. */
@@ -64,10 +66,13 @@ function step(name: string, priority: number, reserveMs: number, handler: Shutdo
   };
 }
 
-function interruptJobs({ config, registry, quick, interruptGraceMs }: StepParts): ShutdownHandler {
+function interruptJobs({ config, registry, quick, hurried, interruptGraceMs }: StepParts): ShutdownHandler {
   return async ({ reason, signal, remainingMs }) => {
     // The drain may have ended early, while a job was begun late: what is left of it is still theirs.
-    if (!quick()) await idleWithin(config, registry, remainingMs() - interruptGraceMs(), signal);
+    if (!quick()) {
+      const either = AbortSignal.any([signal, hurried]);
+      await idleWithin(config, registry, remainingMs() - interruptGraceMs(), either);
+    }
     if (registry.size === 0) return;
     registry.interruptAll(interruptFor(reason));
     await idleWithin(config, registry, interruptGraceMs(), signal);

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { createShutdownBus, isShutdownError, type ShutdownBus, type ShutdownReport } from '../src/index.js';
-import { createTestBus, pass, settle } from './test-bus.js';
+import { createFakeClock } from '../src/testing/fake-clock.js';
+import { createFakeProcess } from '../src/testing/fake-process.js';
+import { createTestBus, never, pass, settle } from './test-bus.js';
 
 describe('the bus', () => {
   it('A13: the instance id is 12 hex digits, in every log line and envelope', async () => {
@@ -228,6 +230,101 @@ describe('the bus', () => {
     expect(story).toEqual(['observer', 'job', 'handler']);
     expect(report.reason).toEqual({ kind: 'request', message: 'first' });
     for (const one of await Promise.all(asked)) expect(one).toBe(report);
+  });
+
+  it('an error after the report is no success either', async () => {
+    const { bus, host } = createTestBus();
+    const { exitCode } = await bus.requestShutdown();
+    host.emit('uncaughtException', new Error('late'));
+    expect([exitCode, await host.exited]).toEqual([0, 1]);
+  });
+
+  it('a second SIGINT calls the exit function once, with 130', async () => {
+    const codes: number[] = [];
+    const { bus, host, clock } = createTestBus({ exit: (code) => void codes.push(code) });
+    bus.subscribeShutdown(never, { name: 'hung' });
+    host.kill('SIGINT');
+    await settle();
+    host.kill('SIGINT');
+    await pass(clock, 10_000, 500);
+    await bus.requestShutdown();
+    await settle();
+    expect(codes).toEqual([130]);
+  });
+
+  it('one that breaks off ends the process with 1, and tells of its jobs', async () => {
+    const clock = createFakeClock();
+    const { bus, host, lines } = createTestBus({ clock });
+    bus.jobs.begin({ type: 'render', id: 'a' });
+    const { wallTime } = clock;
+    clock.wallTime = () => {
+      clock.wallTime = wallTime;
+      throw new Error('no time');
+    };
+    const report = await bus.requestShutdown();
+    expect(report).toMatchObject({ exitCode: 1, jobs: { open: 1, expired: 1 } });
+    expect(report.errors.map(({ message }) => message)).toEqual(['the shutdown broke off: no time']);
+    expect(host.exitCode).toBe(1);
+    expect(lines.join('\n')).toContain('"subject":"a"');
+  });
+
+  it('a handler whose error cannot be shown costs nobody the rest', async () => {
+    const { bus, lines } = createTestBus();
+    const strange = Object.assign(new Error(), { message: Symbol('strange') as unknown as string });
+    let isReleased = false;
+    bus.subscribeShutdown(() => Promise.reject(strange), { name: 'strange', phase: 'drain' });
+    bus.subscribeShutdown(() => void (isReleased = true), { name: 'pool' });
+    expect((await bus.requestShutdown()).exitCode).toBe(1);
+    expect(isReleased).toBe(true);
+    expect(lines.join('\n')).toContain(
+      'handler "strange" failed after 0 ms: an error that cannot be shown as text',
+    );
+  });
+
+  it('an observer that was to be called once is, and leaves; each is named by its own event', async () => {
+    const { bus, lines } = createTestBus();
+    let calls = 0;
+    bus.once('job-begun', () => void (calls += 1));
+    const fails = () => {
+      throw new Error('failed');
+    };
+    bus.on('stopping', fails).on('job-begun', fails);
+    for (let job = 0; job < 3; job += 1) bus.jobs.begin({ type: 'render' }).complete();
+    expect([calls, bus.listenerCount('job-begun')]).toEqual([1, 1]);
+    expect(lines).toHaveLength(3);
+    for (const line of lines) expect(line).toContain('an observer of "job-begun" failed: failed');
+    bus.off('job-begun', fails);
+    expect([bus.listenerCount('job-begun'), bus.listenerCount('stopping')]).toEqual([0, 1]);
+  });
+
+  it('remembers the first hundred errors of a service that runs for long', async () => {
+    const { bus } = createTestBus();
+    bus.on('job-begun', () => {
+      throw new Error('failed');
+    });
+    for (let job = 0; job < 150; job += 1) bus.jobs.begin({ type: 'render' }).complete();
+    expect((await bus.requestShutdown()).errors).toHaveLength(100);
+  });
+
+  it('dispose leaves an IPC channel as it was, however often it is called', async () => {
+    const count = { listeners: 0 };
+    const channel = {
+      unrefCounted: () => void (count.listeners -= 1),
+      refCounted: () => void (count.listeners += 1),
+    };
+    const { bus } = createTestBus({ exit: false, process: createFakeProcess({ channel }) });
+    expect(count.listeners).toBe(-1);
+    bus.on('stopped', () => bus.dispose());
+    await bus.requestShutdown();
+    bus.dispose();
+    expect(count.listeners).toBe(0);
+  });
+
+  it('dispose with open jobs says that nobody will report them', () => {
+    const { bus, lines } = createTestBus();
+    bus.jobs.begin({ type: 'render' });
+    bus.dispose();
+    expect(lines.join('\n')).toContain('this bus is disposed of with 1 jobs open: it will not report them');
   });
 
   it('A06: dispose takes every listener off; those of others were never touched', async () => {

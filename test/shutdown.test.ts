@@ -165,6 +165,27 @@ describe('the run', () => {
     }
   });
 
+  it('whatever is reserved for what follows delivery, jobs are delivered', async () => {
+    const { bus, clock, notifier } = createTestBus({ budgetMs: 400 });
+    bus.jobs.begin({ type: 'render' });
+    bus.subscribeShutdown(() => {}, { name: 'greedy', priority: 50, reserveMs: 1000 });
+    const stopped = bus.requestShutdown();
+    await pass(clock, 400, 10);
+    expect((await stopped).jobs).toMatchObject({ delivered: 1, expired: 0 });
+    expect(notifier.received).toHaveLength(1);
+  });
+
+  it('SIGQUIT ends also the wait for a job that was begun when the drain was over', async () => {
+    const { bus, clock, host, notifier } = createTestBus({ interruptGraceMs: 0 });
+    bus.subscribeShutdown(() => void bus.jobs.begin({ type: 'late' }), { name: 'begins', phase: 'drain' });
+    host.kill('SIGTERM');
+    await pass(clock, 100);
+    expect(notifier.received).toEqual([]);
+    host.kill('SIGQUIT');
+    await pass(clock, 50);
+    expect(notifier.received).toHaveLength(1);
+  });
+
   it('handlers that follow delivery in its phase share its reserve, and leave it at least half', async () => {
     for (const [reserveMs, interruptedAt] of [
       [300, 5000],

@@ -215,7 +215,10 @@ export class JobKeeper {
   async #recoverAfter(underWay: readonly Promise<void>[]): Promise<void> {
     const before = this.#failures;
     await Promise.all(underWay);
-    if (this.#failures === before) this.#recovered();
+    if (this.#failures !== before) return;
+    this.#recovered();
+    // What was begun, finished or changed meanwhile.
+    await this.try(async () => this.#mend());
   }
 
   #recovered(): void {

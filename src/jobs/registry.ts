@@ -115,11 +115,8 @@ export class OpenJobs implements JobRegistry, JobOwner {
       return;
     }
     this.#open.delete(job.id);
-    const isRenamed = job.key !== job.id;
-    if (isRenamed) this.#otherKeys.delete(job.key);
-    if (job.state === 'finished') return;
-    this.#reported.add(job.id);
-    if (isRenamed) this.#reported.add(job.key);
+    if (job.key !== job.id) this.#otherKeys.delete(job.key);
+    if (job.state !== 'finished') this.#noteReported(job);
   }
 
   /** Resolves as soon as no job's work is going on, or when `signal` aborts. */
@@ -146,6 +143,8 @@ export class OpenJobs implements JobRegistry, JobOwner {
       this.#keeper?.finished(job);
       this.#listener.jobFinished(job);
     } else if (job.overran && this.interrupt === undefined) {
+      // Whatever becomes of its report: another job by that id is not to be taken for it.
+      this.#noteReported(job);
       this.#listener.jobTimedOut(job);
     }
     if (this.#working === 0) for (const waiter of this.#idleWaiters) waiter();
@@ -162,6 +161,11 @@ export class OpenJobs implements JobRegistry, JobOwner {
 
   interrupted(job: JobHandle, stage: 'abort' | 'timed-out', signal: NodeJS.Signals): void {
     this.#listener.jobInterrupted({ job, stage, signal });
+  }
+
+  #noteReported({ id, key }: JobHandle): void {
+    this.#reported.add(id);
+    if (key !== id) this.#reported.add(key);
   }
 
   #idFor(options: JobOptions): string {

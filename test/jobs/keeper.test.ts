@@ -297,3 +297,38 @@ describe('the end of a service with a store', () => {
     expect(bus.state).toBe('stopped');
   });
 });
+
+describe('a store whose put takes time', () => {
+  it('gets also what happens while it is filled again after a failure', async () => {
+    const store = scriptedStore();
+    const { put } = store;
+    const gates: (() => void)[] = [];
+    let isSlow = false;
+    store.put = (job) => {
+      if (!isSlow) return put(job);
+      return new Promise<void>((resolve) =>
+        gates.push(() => {
+          void put(job);
+          resolve();
+        }),
+      );
+    };
+    const { bus, clock } = createTestBus({ store });
+    store.failure = FULL;
+    const [a] = ['a', 'c'].map((id) => bus.jobs.begin({ type: 'render', id }));
+    expect(bus.degraded).toBe(true);
+    store.failure = undefined;
+    isSlow = true;
+    await pass(clock, 1000);
+    expect(gates).toHaveLength(2);
+    const b = bus.jobs.begin({ type: 'render', id: 'b' });
+    a?.complete();
+    for (let open = gates.shift(); open; open = gates.shift()) {
+      open();
+      await settle();
+    }
+    expect(bus.degraded).toBe(false);
+    expect([...store.held.keys()].sort()).toEqual(['b', 'c']);
+    await expect(b.stored).resolves.toBeUndefined();
+  });
+});

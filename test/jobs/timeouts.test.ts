@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { GracefulExit, type Job, type JobInterrupted } from '../../src/index.js';
+import { memoryNotifier } from '../../src/testing/memory-notifier.js';
+import { scriptedStore } from '../stores/scripted-store.js';
 import { createTestBus, pass, settle } from '../test-bus.js';
 
 describe('two-stage job timeouts', () => {
@@ -144,5 +146,22 @@ describe('two-stage job timeouts', () => {
       [`${bus.instanceId}/${job.id}`, 'timed-out'],
     ]);
     expect(report.exitCode).toBe(0);
+  });
+
+  it('another job by the same id is not taken for the one whose report is still under way', async () => {
+    const store = scriptedStore();
+    let accept = () => {};
+    const accepted = new Promise<void>((resolve) => (accept = resolve));
+    const notifier = memoryNotifier({ answer: () => accepted.then(() => 'delivered' as const) });
+    const { bus, clock } = createTestBus({ store, notifiers: [notifier] });
+    const first = bus.jobs.begin({ type: 'render', id: 'a', timeoutMs: 1000, gracefulTimeoutMs: 2000 });
+    await pass(clock, 2000, 500);
+    first.complete();
+    bus.jobs.begin({ type: 'render', id: 'a' });
+    accept();
+    await pass(clock, 1000, 100);
+    expect(store.delivered).toEqual([`${bus.instanceId}/a`]);
+    // That of the second is still there, and it is reported by a name of its own.
+    expect([...store.held.keys()]).toEqual(['a~2']);
   });
 });

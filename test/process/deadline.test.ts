@@ -81,6 +81,15 @@ describe('the deadline holds', () => {
     expect(afterKillMs).toBeLessThan(LATE_MS + 150);
   });
 
+  it('also where nothing was open and nobody subscribed, and an observer begins a job and blocks', async () => {
+    const { signal, stdout, stderr, afterKillMs } = await startAndKill('blocks-in-observer.js', 'SIGTERM', {
+      env,
+    });
+    expect(signal).toBe('SIGKILL');
+    expect(afterKillMs).toBeLessThan(LATE_MS + 150);
+    expect(envelopesIn(stdout + stderr)).toMatchObject([{ subject: 'r1' }]);
+  });
+
   it('negative twin: without the watchdog the blocked process is still there long after its budget', async () => {
     const { afterKillMs } = await startAndKill('blocks-without-watchdog.js', 'SIGTERM', { env });
     expect(afterKillMs).toBeGreaterThan(LATE_MS + 500);

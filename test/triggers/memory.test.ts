@@ -340,6 +340,17 @@ describe('a shutdown that is pressed', () => {
     expect(notifier.received).toHaveLength(1);
   });
 
+  it('leaves out also what begins after that', async () => {
+    const { bus, clock, notifier } = createTestBus({ interruptGraceMs: 1000 });
+    for (const priority of [300, 250]) bus.subscribeShutdown(never, { name: `intake ${priority}`, priority });
+    bus.jobs.begin({ type: 'render' });
+    void bus.simulate({ kind: 'memory', usedBytes: 1, limitBytes: 2 });
+    await pass(clock, 100);
+    bus.press(100);
+    await pass(clock, 50);
+    expect(notifier.received).toHaveLength(1);
+  });
+
   it('reports at once also when that turns out while jobs have their time to stop', async () => {
     const { bus, clock, notifier } = await stopping();
     bus.press(1000);
