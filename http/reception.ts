@@ -87,7 +87,8 @@ export class Reception implements Gatekeeper {
 
   upgrade(request: IncomingMessage, socket: Socket): boolean {
     const { clients, leaving, settings } = this.#drain;
-    const client = clients.of(socket);
+    // Node 26 has a stream of its own for an upgrade whose request has a body that is still to come.
+    const client = clients.of(request.socket ?? socket);
     if (!leaving && client.endedAt === undefined) {
       client.upgrade = { request, endsAt: undefined };
       settings.bus.enforceDeadline();
@@ -123,7 +124,9 @@ export class Reception implements Gatekeeper {
     tally.requests += 1;
     settings.bus.enforceDeadline();
     if (stage !== 'delivering') return record;
-    answering.refuse(record);
+    // It may come behind one whose answer was to be the last.
+    if (exchange instanceof PairExchange && !closeConnectionAfter(record)) requests.end(record, 'reset');
+    else answering.refuse(record);
     return undefined;
   }
 

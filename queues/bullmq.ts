@@ -71,9 +71,7 @@ export function drainWorker(worker: QueueWorker, options: DrainWorkerOptions = {
     drained.delete(worker);
   };
   // Closed by the application: nothing is left to do. By force, jobs may still be active.
-  const closed = () => {
-    if (drain.active === 0) dispose();
-  };
+  const closed = () => drain.whenIdle(dispose);
   worker.on('closed', closed);
   return {
     get counts() {

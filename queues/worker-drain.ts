@@ -21,6 +21,7 @@ export class WorkerDrain {
   readonly #active = new Map<QueueJob | string, ActiveJob>();
   readonly #declining = new Set<Promise<void>>();
   readonly #undo: (() => void)[] = [];
+  #idle: (() => void) | undefined;
   #taking = true;
   #stopped = false;
 
@@ -49,6 +50,12 @@ export class WorkerDrain {
 
   get counts(): WorkerCounts {
     return { ...this.#host.tally };
+  }
+
+  /** Calls `idle` as soon as no job is active. */
+  whenIdle(idle: () => void): void {
+    if (this.#active.size === 0) idle();
+    else this.#idle = idle;
   }
 
   /** Takes no more jobs. */
@@ -160,6 +167,7 @@ export class WorkerDrain {
 
   #forget(job: QueueJob): void {
     if (!this.#active.delete(job)) this.#active.delete(String(job.id));
+    if (this.#active.size === 0) this.#idle?.();
   }
 
   #listen(): () => void {

@@ -7,7 +7,7 @@ import { type OwnerRecord, removeInstance } from './lmdb/instances.js';
 import { type Kind, placeOf, rangeOf } from './lmdb/keys.js';
 import { type Life, ownLife } from './lmdb/life.js';
 import { transact } from './lmdb/mending-locks.js';
-import { Names } from './lmdb/names.js';
+import { giveUpName, Names } from './lmdb/names.js';
 import { writeRecord } from './lmdb/records.js';
 
 /** Options of {@link lmdbStore}. */
@@ -78,7 +78,7 @@ class LmdbStore implements JobStore {
     this.#names ??= new Names({
       instanceId,
       beat: () => this.heartbeat(),
-      release: (place, value) => this.#removeName(place, value),
+      release: (place, value, next) => this.#giveUpName(place, value, next),
     });
     this.#file.read((database) => this.#claims.free(database));
     this.#file.write(OWNER_BYTES, (database) => this.#writeOwner(database));
@@ -197,12 +197,8 @@ class LmdbStore implements JobStore {
     for (const job of owner.jobs()) this.put(job);
   }
 
-  #removeName(place: string, value: string): void {
-    this.#file.write(0, (database) =>
-      transact(database, () => {
-        if (database.get(place) === value) database.removeSync(place);
-      }),
-    );
+  #giveUpName(place: string, value: string, next: string | undefined): void {
+    this.#file.write(0, (database) => transact(database, () => giveUpName(database, place, value, next)));
   }
 
   #forgetProgress(key: string): void {

@@ -139,8 +139,12 @@ export class JobKeeper {
   /** A sign of life; also the moment to see whether a store that failed works again. Never rejects. */
   async beat(): Promise<void> {
     await this.try(async () => {
-      if (this.#failure !== undefined) this.#mend();
-      await this.#host.store.heartbeat?.();
+      try {
+        if (this.#failure !== undefined) this.#mend();
+      } finally {
+        // A job that it refuses is no sign of death.
+        if (this.#opened) await this.#host.store.heartbeat?.();
+      }
     });
   }
 

@@ -7,6 +7,10 @@ import { namePlace } from './keys.js';
 import { LONGEST_SILENCE_MS } from './life.js';
 import { transact } from './mending-locks.js';
 
+/** In the place of an instance. */
+const DIED = 'died';
+/** Nothing that an owner had started takes so long to end. */
+const FORGOTTEN_MS = 24 * 3_600_000;
 /** After so long without a heartbeat that could be written, another container may soon take this process for dead. */
 const SURE_MS = LONGEST_SILENCE_MS / 2;
 
@@ -15,8 +19,8 @@ export interface NamesHost {
   readonly instanceId: string;
   /** Writes a heartbeat; throws what keeps it from being written. */
   beat(): void;
-  /** Takes a name out, if that is its value. */
-  release(place: string, value: string): void;
+  /** Takes a name out, if that is its value, or puts another value there. */
+  release(place: string, value: string, next: string | undefined): void;
 }
 
 /**
@@ -24,6 +28,7 @@ export interface NamesHost {
  *
  * ```
  * name/<name> ──▶ "<instance> <token>", valid as long as owner/<instance> tells of a living process
+ *                 "died <milliseconds since 1970>", nobody's: what that owner had started may still be ending
  * ```
  */
 export class Names {
@@ -42,17 +47,17 @@ export class Names {
     if (this.#held.has(place)) return undefined;
     const value = `${instanceId} ${randomBytes(6).toString('hex')}`;
     const before = transact(database, () => {
-      const [holder] = database.get(place)?.split(' ') ?? [];
+      const [holder, since] = database.get(place)?.split(' ') ?? [];
       // One of ours that is not held could not be released.
       const isFree = holder === undefined || holder === instanceId;
       if (!isFree && isOwnerAlive(database, holder, () => {})) return 'alive';
       beat();
       database.putSync(place, value);
-      return isFree ? 'free' : 'dead';
+      if (isFree) return undefined;
+      return holder === DIED ? Number(since) : Date.now();
     });
     if (before === 'alive') return undefined;
-    const deadMs = before === 'dead' ? 0 : undefined;
-    const held = new Held({ name, value, deadMs, release: () => this.#release(place, held) });
+    const held = new Held({ name, value, diedAt: before, release: () => this.#release(place, held) });
     this.#held.set(place, held);
     this.#beSure();
     return held;
@@ -81,7 +86,7 @@ export class Names {
     const all = [...this.#held];
     this.end();
     transact(database, () => {
-      for (const [place, { value }] of all) if (database.get(place) === value) database.removeSync(place);
+      for (const [place, { value, legacy }] of all) giveUpName(database, place, value, legacy);
     });
   }
 
@@ -104,7 +109,7 @@ export class Names {
     this.#held.delete(place);
     this.#beSure();
     try {
-      this.#host.release(place, held.value);
+      this.#host.release(place, held.value, held.legacy);
     } catch {
       // It is free when this process takes it again, or ends.
     }
@@ -128,10 +133,18 @@ export class Names {
   }
 }
 
+/** In a transaction: takes a name out that has this value, or puts `next` there. */
+export function giveUpName(database: Database, place: string, value: string, next: string | undefined): void {
+  if (database.get(place) !== value) return;
+  if (next === undefined) database.removeSync(place);
+  else database.putSync(place, next);
+}
+
 interface HeldParts {
   readonly name: string;
   readonly value: string;
-  readonly deadMs: number | undefined;
+  /** When the owner before was found dead, in milliseconds since 1970. */
+  readonly diedAt: number | undefined;
   readonly release: () => Promise<void>;
 }
 
@@ -144,8 +157,14 @@ class Held implements StoreOwnership {
 
   constructor(parts: HeldParts) {
     this.value = parts.value;
-    this.deadMs = parts.deadMs;
+    this.deadMs = parts.diedAt === undefined ? undefined : Math.max(0, Date.now() - parts.diedAt);
     this.#parts = parts;
+  }
+
+  /** What stays of it when it is given up: whoever is next may have to wait for the end of what a dead owner had started, too. */
+  get legacy(): string | undefined {
+    const { diedAt } = this.#parts;
+    return diedAt === undefined || Date.now() - diedAt > FORGOTTEN_MS ? undefined : `${DIED} ${diedAt}`;
   }
 
   get signal(): AbortSignal {

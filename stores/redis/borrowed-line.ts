@@ -1,17 +1,21 @@
 import { messageOf } from '../../src/errors.js';
-import { failure, type Line, type LineListener, Pauses, type RedisClient } from './line.js';
+import { failure, type Line, type LineListener, LOST_MS, Pauses, type RedisClient } from './line.js';
 
 /** Somebody else's connection: used as it is, never opened or closed by us. */
 export class BorrowedLine implements Line {
   readonly #client: RedisClient;
   readonly #pauses = new Pauses();
   #listener: LineListener | undefined;
+  /** Not to be used before a pause is over, or it is connected anew: it refused, or gave a wrong answer. */
+  #isDropped = false;
+  #upSinceMs = Number.POSITIVE_INFINITY;
 
   constructor(client: RedisClient) {
     this.#client = client;
   }
 
   get isUp(): boolean {
+    if (this.#isDropped) return false;
     // `wait`: it connects when it is used.
     return this.#client.status === 'ready' || this.#client.status === 'wait';
   }
@@ -26,9 +30,9 @@ export class BorrowedLine implements Line {
 
   start(listener: LineListener): void {
     this.#listener = listener;
-    this.#client.on('ready', this.#up);
+    this.#client.on('ready', this.#again);
     for (const event of ['close', 'end'] as const) this.#client.on(event, this.#down);
-    if (this.isUp) listener.up();
+    this.#up();
   }
 
   /** It is up when its owner makes it so. */
@@ -37,22 +41,35 @@ export class BorrowedLine implements Line {
   hurry(): void {
     // Nobody will open it again.
     if (this.#client.status === 'end') this.#down();
+    else if (this.#isDropped) this.#again();
   }
 
   drop(error: Error): void {
+    this.#isDropped = true;
     this.#listener?.down(error);
-    this.#pauses.start(this.#up);
+    if (performance.now() - this.#upSinceMs > LOST_MS) this.#pauses.reset();
+    this.#upSinceMs = Number.POSITIVE_INFINITY;
+    this.#pauses.start(this.#again);
   }
 
   close(): void {
+    this.#isDropped = true;
     this.#pauses.stop();
-    this.#client.off('ready', this.#up);
+    this.#client.off('ready', this.#again);
     for (const event of ['close', 'end'] as const) this.#client.off(event, this.#down);
   }
 
-  readonly #up = (): void => {
-    if (this.isUp) this.#listener?.up();
+  readonly #again = (): void => {
+    this.#isDropped = false;
+    this.#pauses.stop();
+    this.#up();
   };
+
+  #up(): void {
+    if (!this.isUp) return;
+    this.#upSinceMs = performance.now();
+    this.#listener?.up();
+  }
 
   readonly #down = (): void =>
     this.#listener?.down(failure('the connection of the client that redisStore was given is closed'));

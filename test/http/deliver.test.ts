@@ -347,6 +347,38 @@ describe('waiting for the application’s own answer', () => {
     expect(service.drained.counts).toMatchObject({ requests: 2, answered: 1, refused: 1 });
   });
 
+  it('one that comes behind an open one on the same connection then is told so after the answer to that', async () => {
+    const held = gate();
+    let answer = () => {};
+    const service = await hanging(
+      {
+        bus: { budgetMs: 3000, reserveMs: 2000 },
+        notifier: memoryNotifier({
+          answer: async () => {
+            await held.opened;
+            return 'delivered' as const;
+          },
+        }),
+      },
+      (_, response) => {
+        answer = () => response.end('a');
+      },
+    );
+    const [client] = await waiting(service, '/a');
+    const delivering = gate();
+    service.bus.on('phase-started', ({ phase }) => phase === 'deliver' && delivering.open());
+    const stopped = service.bus.requestShutdown();
+    await delivering.opened;
+    client?.get('/b');
+    await until(() => service.drained.counts.requests === 2);
+    answer();
+    await client?.closed;
+    expect(client?.statuses).toEqual([200, 503]);
+    held.open();
+    await stopped;
+    expect(service.drained.counts).toMatchObject({ requests: 2, answered: 1, refused: 1, reset: 0 });
+  });
+
   it('a request that comes after the snapshot is told to try again and not seen by the application', async () => {
     const held = gate();
     const seen: (string | undefined)[] = [];

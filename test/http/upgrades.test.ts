@@ -184,6 +184,25 @@ describe('WebSockets', () => {
   });
 });
 
+describe('an upgrade whose request has a body', () => {
+  it('is one connection, and nothing but its own protocol is spoken on it', async () => {
+    const service = await openService(() => {});
+    service.server.on('upgrade', (_request, socket) => {
+      socket.on('error', () => {}).write(SWITCHED);
+    });
+    const client = service.client();
+    client.socket.write(`POST /attach HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n${UPGRADE}\r\n`);
+    await until(() => service.drained.connections === 1);
+    client.socket.write('hello');
+    await client.until('101');
+    expect(service.drained.connections).toBe(1);
+    await service.bus.requestShutdown();
+    await client.closed;
+    expect(client.text).not.toContain('408');
+    expect(service.drained.counts).toMatchObject({ upgraded: 1, refused: 0, requests: 0 });
+  });
+});
+
 describe('onUpgrade', () => {
   it('says goodbye in the protocol of the application, which is given its time', async () => {
     const said = gate<UpgradeContext>();

@@ -332,3 +332,19 @@ describe('a store whose put takes time', () => {
     await expect(b.stored).resolves.toBeUndefined();
   });
 });
+
+it('a job that a store refuses costs nobody its signs of life', async () => {
+  const store = scriptedStore();
+  const { put } = store;
+  store.put = (job) => {
+    if (job.key === 'large') throw FULL;
+    return put(job);
+  };
+  const { bus, clock } = createTestBus({ store });
+  const beats = () => store.calls.filter((call) => call === 'heartbeat').length;
+  bus.jobs.begin({ type: 'render', id: 'large' });
+  expect(bus.degraded).toBe(true);
+  const before = beats();
+  await pass(clock, 3000, 500);
+  expect(beats()).toBe(before + 3);
+});

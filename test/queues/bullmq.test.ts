@@ -446,4 +446,16 @@ describe('drainWorker', () => {
     const { handlers } = await bench.bus.requestShutdown();
     expect(handlers.map(({ name }) => name).join()).not.toContain('worker');
   });
+
+  it('one that it closes by force leaves the bus with its last job', async () => {
+    const { opened, open } = gate();
+    const bench = openBench(() => opened);
+    await addActive(bench);
+    await bench.worker.close(true);
+    expect(bench.drained.active).toBe(1);
+    open();
+    await until(() => bench.drained.active === 0);
+    const { handlers } = await bench.bus.requestShutdown();
+    expect(handlers.map(({ name }) => name).join()).not.toContain('worker');
+  });
 });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
 import { afterAll, describe, expect, it, vi } from 'vitest';
@@ -95,6 +96,23 @@ describe('a client of the application', () => {
   it('one that connects when it is used is used', async () => {
     const client = place.current.keep(new Redis(server.port, '127.0.0.1', { lazyConnect: true }));
     await place.current.tenant(redisStore({ client })).put(job('a'));
+  });
+
+  it('one that refuses every call is asked again after pauses, and holds up nothing; when it does no more, all is well', async () => {
+    const client = place.current.keep(new Redis(server.port, '127.0.0.1'));
+    await client.ping();
+    // As one does that takes nothing but subscriptions: without asking Redis.
+    const refuse = () => Promise.reject(new Error('not in subscriber mode'));
+    const calls = vi.spyOn(client, 'eval').mockImplementation(refuse);
+    const tenant = place.current.tenant(redisStore({ client }));
+    const stored = tenant.put(job('a'));
+    await until('the trouble is told', () => tenant.troubles.length > 0);
+    await sleep(500);
+    expect(calls.mock.calls.length).toBeGreaterThan(1);
+    expect(calls.mock.calls.length).toBeLessThan(15);
+    calls.mockRestore();
+    await stored;
+    expect(tenant.troubles.at(-1)).toBeUndefined();
   });
 
   it('one that its owner closed is said to be closed, and holds nothing up', async () => {
