@@ -48,8 +48,8 @@ export interface StoreOwnership {
    */
   readonly signal: AbortSignal;
   /**
-   * The owner before died with the name, at least so many milliseconds ago: what it has started may still be ending. `undefined` when
-   * it gave the name up, or there was none.
+   * An owner died with the name, at least so many milliseconds ago: what it has started may still be ending. A store that can know
+   * it says so also where another one had the name in between. `undefined` when it was given up, or there was none.
    */
   readonly deadMs?: number | undefined;
   /**
