@@ -1,5 +1,6 @@
 // @ts-check
 import { parseArgs } from 'node:util';
+import { carryOut } from './command.js';
 import * as exits from './http/exits.js';
 import * as throughput from './http/throughput.js';
 import { PEERS } from './peers.js';
@@ -52,13 +53,7 @@ function readArguments() {
   }
 }
 
-const wanted = readArguments();
-if (typeof wanted === 'string') {
-  console.error(wanted);
-  process.exitCode = 1;
-} else if (wanted.help) {
-  console.log(HELP);
-} else {
+await carryOut(readArguments(), HELP, async (wanted) => {
   const rows = [];
   const failures = [];
   for (const part of wanted.parts) {
@@ -67,4 +62,4 @@ if (typeof wanted === 'string') {
     failures.push(...results.failures);
   }
   printResults({ rows, failures }, wanted.json, HEADS);
-}
+});

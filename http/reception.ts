@@ -57,10 +57,6 @@ export class Reception implements Gatekeeper {
     }
     const record = this.#admit(new PairExchange(request, response), client);
     if (record === undefined) return true;
-    if (!closeConnectionAfter(record)) {
-      requests.end(record, 'reset');
-      return true;
-    }
     if (!parked.open) return requests.run(response, bodyOf(request), handOn);
     parked.park(() => {
       // Its client may have left meanwhile, or been told to try again: the drain was cut short.
@@ -123,9 +119,9 @@ export class Reception implements Gatekeeper {
     }
     tally.requests += 1;
     settings.bus.enforceDeadline();
-    if (stage !== 'delivering') return record;
     // It may come behind one whose answer was to be the last.
     if (exchange instanceof PairExchange && !closeConnectionAfter(record)) requests.end(record, 'reset');
+    else if (stage !== 'delivering') return record;
     else answering.refuse(record);
     return undefined;
   }

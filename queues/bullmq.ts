@@ -1,3 +1,4 @@
+import { checkBus } from '../src/config/checks.js';
 import { misspelt, type OptionNames } from '../src/errors.js';
 import { defaultBus, type ShutdownBus, ShutdownError, type Subscription } from '../src/index.js';
 import type { WorkerCounts } from './counts.js';
@@ -115,8 +116,8 @@ function busOf(options: DrainWorkerOptions): ShutdownBus {
   const unknown = misspelt(options, NAMES);
   if (unknown) throw invalid(`the options of drainWorker are not usable: ${unknown}`);
   const { bus } = options;
-  if (bus !== undefined && typeof (bus as Partial<ShutdownBus> | null)?.subscribeShutdown !== 'function')
-    throw invalid('bus is no bus; allowed: what createShutdownBus or defaultBus returns');
+  const problem = checkBus(bus);
+  if (problem) throw invalid(problem);
   return bus ?? defaultBus();
 }
 

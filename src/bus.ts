@@ -228,9 +228,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   #trigger(reason: ShutdownReason): Promise<ShutdownReport> {
     if (this.#report === undefined) {
       // Known before it begins: whoever hears of it may ask for it at once.
-      const { promise, resolve } = pending<ShutdownReport>();
-      this.#report = promise;
-      resolve(this.#shutDown(reason));
+      let settle!: (report: Promise<ShutdownReport>) => void;
+      this.#report = new Promise((resolve) => {
+        settle = resolve;
+      });
+      settle(this.#shutDown(reason));
     } else if (reason.kind === 'error') {
       this.#hasFailed = true;
       this.#run?.fail();
@@ -433,12 +435,4 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#keepError(`${what}: ${messageOf(error)}`, error);
     this.#log.error(`${what}: ${messageOf(error)}`);
   }
-}
-
-function pending<T>(): { promise: Promise<T>; resolve: (value: T | PromiseLike<T>) => void } {
-  let resolve: (value: T | PromiseLike<T>) => void = () => {};
-  const promise = new Promise<T>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
 }

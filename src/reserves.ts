@@ -13,7 +13,7 @@ export function reservedAfter(priority: number, ahead: readonly Subscriber[], sh
   // What follows delivery in its own phase, answers to open requests say, shares its reserve; half of it stays its own.
   const delivery = reserves.get(deliver) ?? 0;
   const sumWhere = (is: (later: number) => boolean) =>
-    sumOf([...reserves].filter(([later]) => is(later)).map(([, ms]) => ms));
+    [...reserves].reduce((sum, [later, ms]) => (is(later) ? sum + ms : sum), 0);
   const following = sumWhere((later) => later > release && later < deliver);
   if (delivery > 0) reserves.set(deliver, Math.max(delivery / 2, delivery - following));
   // Neither what follows it nor what the release phase asks for must cost delivery its own.
@@ -26,8 +26,4 @@ export function reservedAfter(priority: number, ahead: readonly Subscriber[], sh
     (priority >= deliver ? Math.min(following, mostFollowing) : following) +
     (priority > release ? Math.min(toRelease, beyond) : toRelease)
   );
-}
-
-function sumOf(list: readonly number[]): number {
-  return list.reduce((sum, ms) => sum + ms, 0);
 }

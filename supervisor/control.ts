@@ -1,10 +1,11 @@
-import { chmodSync, lstatSync, rmSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { messageOf } from '../src/errors.js';
 import type { Logger, ShutdownReport } from '../src/index.js';
 import type { ReloadReport, SupervisorState } from './events.js';
+import { isSocket } from './socket-file.js';
 import { nameOf, stateFolder } from './state-folder.js';
 
 /** What is asked through the control socket: one JSON line, answered by one. */
@@ -116,8 +117,7 @@ function listenPrivately(server: Server, path: string): void {
 
 /** A socket of somebody who was killed. Nothing else that may have that name. */
 async function isLeftBehind(path: string): Promise<boolean> {
-  const isSocket = lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
-  return isSocket && !(await isAnswered(path));
+  return isSocket(path) && !(await isAnswered(path));
 }
 
 function converse(socket: Socket, controlled: Controlled): void {
@@ -133,7 +133,7 @@ function converse(socket: Socket, controlled: Controlled): void {
       const answered = answer(line, controlled).then((text) => {
         if (socket.writable) socket.write(`${JSON.stringify(text)}\n`);
       });
-      last = Promise.all([last, answered]).then(() => {});
+      last = last.then(() => answered);
     })
     .on('close', () => void last.then(() => socket.end()));
 }

@@ -34,12 +34,11 @@ const inside = net as unknown as { _createServerHandle?: CreateHandle };
  * that nobody will accept, until it has heard that the last worker has closed its own.
  */
 export class SharedListeners {
-  readonly #held = new Map<string, Held>();
+  readonly #held = new Map<string | symbol, Held>();
   readonly #files = new Map<string, SocketFile>();
   readonly #serves: (id: number) => boolean;
   readonly #log: Logger;
   readonly #undo: () => void;
-  #count = 0;
 
   /** @param serves whether the worker with that id serves, and goes on doing so. */
   constructor(serves: (id: number) => boolean, log: Logger) {
@@ -65,9 +64,7 @@ export class SharedListeners {
       // An error is a number.
       if (typeof handle !== 'object') return handle;
       this.#hold(key, handle, port);
-      // Node shortens paths.
-      const path = port < 0 ? resolve(address) : '';
-      if (isSocket(path)) this.#files.set(path, new SocketFile(path));
+      if (port < 0) this.#keepFile(resolve(address));
       return handle;
     };
   }
@@ -90,6 +87,11 @@ export class SharedListeners {
     return create();
   }
 
+  /** @param path the whole of it: Node shortens paths. */
+  #keepFile(path: string): void {
+    if (isSocket(path)) this.#files.set(path, new SocketFile(path));
+  }
+
   #lookAtFile(path: string, file: SocketFile): void {
     const found = file.restore();
     if (found === 'there') return;
@@ -106,8 +108,7 @@ export class SharedListeners {
   #hold(key: string, handle: Handle, port: number): void {
     // One that the kernel chooses is another one each time.
     const isAny = port === 0;
-    this.#count += 1;
-    const name = isAny ? `${key} ${this.#count}` : key;
+    const name = isAny ? Symbol(key) : key;
     const held = new Held(handle, {
       hasFile: port < 0,
       isKept: () => !isAny && !this.#hasServingWorker(),

@@ -36,7 +36,10 @@ export interface AllClosed {
   readonly type: 'all-closed';
 }
 
-type Message = Beat | EndOrder | Stopping | Closed | AllClosed;
+/** What a worker says to its primary. */
+export type FromWorker = Beat | Stopping | Closed;
+
+type Message = FromWorker | EndOrder | AllClosed;
 
 /** Puts a message into its envelope. */
 export function write(message: Message): object {

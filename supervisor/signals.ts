@@ -37,7 +37,6 @@ export function listenToSignals(
       .filter((signal) => signal !== 'SIGWINCH' || !isOnTerminal())
       .map((signal): [NodeJS.Signals, () => void] => [signal, () => supervisor.stopUnhurried(signal)]),
   ];
-  // Windows knows hardly any of them.
   const installed = listeners
     .map(([signal, act]): [NodeJS.Signals, () => void] => [
       signal,
@@ -49,7 +48,8 @@ export function listenToSignals(
   };
 }
 
-function install(signal: NodeJS.Signals, listener: () => void): boolean {
+/** @returns whether it could be: Windows knows hardly any of them. */
+export function install(signal: NodeJS.Signals, listener: () => void): boolean {
   try {
     process.on(signal, listener);
     return true;

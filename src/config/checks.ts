@@ -29,7 +29,7 @@ export function checkText(name: string, text: unknown, allowed = 'a text that is
 }
 
 /** The path of a probe. */
-export function checkPath(name: string, path: unknown): Problem {
+function checkPath(name: string, path: unknown): Problem {
   if (path === undefined || (typeof path === 'string' && /^\/[^?#\s]*$/.test(path))) return undefined;
   return `${name} is ${show(path)}, allowed: a path such as '/readyz', without a query`;
 }

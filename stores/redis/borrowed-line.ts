@@ -1,5 +1,5 @@
 import { messageOf } from '../../src/errors.js';
-import { failure, type Line, type LineListener, LOST_MS, Pauses, type RedisClient } from './line.js';
+import { failure, type Line, type LineListener, Pauses, type RedisClient } from './line.js';
 
 /** Somebody else's connection: used as it is, never opened or closed by us. */
 export class BorrowedLine implements Line {
@@ -8,7 +8,6 @@ export class BorrowedLine implements Line {
   #listener: LineListener | undefined;
   /** Not to be used before a pause is over, or it is connected anew: it refused, or gave a wrong answer. */
   #isDropped = false;
-  #upSinceMs = Number.POSITIVE_INFINITY;
 
   constructor(client: RedisClient) {
     this.#client = client;
@@ -47,8 +46,6 @@ export class BorrowedLine implements Line {
   drop(error: Error): void {
     this.#isDropped = true;
     this.#listener?.down(error);
-    if (performance.now() - this.#upSinceMs > LOST_MS) this.#pauses.reset();
-    this.#upSinceMs = Number.POSITIVE_INFINITY;
     this.#pauses.start(this.#again);
   }
 
@@ -67,7 +64,7 @@ export class BorrowedLine implements Line {
 
   #up(): void {
     if (!this.isUp) return;
-    this.#upSinceMs = performance.now();
+    this.#pauses.up();
     this.#listener?.up();
   }
 

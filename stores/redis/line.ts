@@ -106,19 +106,22 @@ const RETRY_MS = { first: 50, most: 1000 } as const;
 /** Pauses that grow, each a little different from that of others in the same trouble. None keeps the process alive. */
 export class Pauses {
   #ms: number = RETRY_MS.first;
+  #upSinceMs = Number.POSITIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
 
   /** Calls `over` after the next one. */
   start(over: () => void): void {
     this.stop();
+    if (performance.now() - this.#upSinceMs > LOST_MS) this.#ms = RETRY_MS.first;
+    this.#upSinceMs = Number.POSITIVE_INFINITY;
     this.#timer = setTimeout(over, this.#ms * (0.75 + Math.random() / 2));
     this.#timer.unref();
     this.#ms = Math.min(this.#ms * 2, RETRY_MS.most);
   }
 
-  /** Things are well: the next one will be short. */
-  reset(): void {
-    this.#ms = RETRY_MS.first;
+  /** Things are well: when they stay so for a while, the next one will be short. */
+  up(): void {
+    this.#upSinceMs = performance.now();
   }
 
   stop(): void {

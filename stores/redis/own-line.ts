@@ -47,7 +47,6 @@ export class OwnLine implements Line {
   #listener: LineListener | undefined;
   /** Ends what waits for the dial; `undefined` when none is under way. */
   #dialing: (() => void)[] | undefined;
-  #upSinceMs = Number.POSITIVE_INFINITY;
 
   /** @throws {ShutdownError} `PACKAGE_MISSING` */
   constructor(address: RedisAddress) {
@@ -87,8 +86,6 @@ export class OwnLine implements Line {
     if (this.#listener === undefined) return;
     this.#hangUp();
     this.#listener.down(error);
-    if (performance.now() - this.#upSinceMs > LOST_MS) this.#pauses.reset();
-    this.#upSinceMs = Number.POSITIVE_INFINITY;
     this.#pauses.start(() => this.#dial());
   }
 
@@ -120,7 +117,7 @@ export class OwnLine implements Line {
 
   #up(): void {
     this.#endDial();
-    this.#upSinceMs = performance.now();
+    this.#pauses.up();
     this.#listener?.up();
   }
 

@@ -76,24 +76,23 @@ export class Rolling {
     const old = crew.serving;
     // Those whose predecessors died young: nobody waits any longer, this may be the cure.
     const started = crew.fill();
-    log.info(`reload: ${old.length + started.length} workers`);
-    begun(old.length + started.length);
-    const ends: Promise<void>[] = started.map(() => Promise.resolve());
+    const workers = old.length + started.length;
+    const report = (outcome: 'restarted' | 'given-up', replaced: number) =>
+      reportOf(this.#parts.isRunning() ? outcome : 'stopped', replaced, startedAt);
+    log.info(`reload: ${workers} workers`);
+    begun(workers);
     for (const worker of started) {
       if (await worker.started) continue;
       if (this.#parts.isRunning()) log.error(`worker ${labelOf(worker)} did not become ready`);
-      const outcome = this.#parts.isRunning() ? 'given-up' : 'stopped';
-      return reportOf(outcome, 0, startedAt);
+      return report('given-up', 0);
     }
+    const ends: Promise<void>[] = [];
     for (const worker of old) {
-      if (!(await this.#succeed(worker))) {
-        const outcome = this.#parts.isRunning() ? 'given-up' : 'stopped';
-        return reportOf(outcome, ends.length, startedAt);
-      }
+      if (!(await this.#succeed(worker))) return report('given-up', started.length + ends.length);
       ends.push(this.#end(worker));
     }
     await Promise.all(ends);
-    return reportOf(this.#parts.isRunning() ? 'restarted' : 'stopped', ends.length, startedAt);
+    return report('restarted', workers);
   }
 
   /** @returns when it is gone; one that is on its way out was asked already. */

@@ -3,10 +3,12 @@ import { leaveBacklogToOthers } from '../../http/backlog.js';
 import { succeed } from '../../http/succession.js';
 import { unrefChannel } from '../../src/triggers/ipc.js';
 import { showTitle } from '../manners/process-title.js';
-import { ORDERS_VARIABLE, read, type WorkerOrders, write } from '../messages.js';
+import { ORDERS_VARIABLE, read, type WorkerOrders } from '../messages.js';
+import { install } from '../signals.js';
 import { Adoption } from './adoption.js';
 import { closeTogether } from './closing.js';
 import { Pulse } from './pulse.js';
+import { tell } from './tell.js';
 
 /**
  * Makes this process a worker that its primary can rely on, whatever its program does: it gives signs of life, its servers are drained,
@@ -23,10 +25,10 @@ export function beginWorker(): void {
     requested: () => pulse.requested(),
     stopping: () => {
       showTitle({ ...title, isStopping: true });
-      if (process.connected) process.send?.(write({ type: 'stopping' }), undefined, {}, () => {});
+      tell({ type: 'stopping' });
     },
   });
-  for (const signal of orders.ignored) ignore(signal);
+  for (const signal of orders.ignored) install(signal, () => {});
   if (!orders.drainBacklog) leaveBacklogToOthers();
   pulse.begin();
   closeTogether(() => adoption.hasClosed);
@@ -38,14 +40,6 @@ function takeOrders(): WorkerOrders | undefined {
   const { [ORDERS_VARIABLE]: text } = process.env;
   delete process.env[ORDERS_VARIABLE];
   return text === undefined ? undefined : (JSON.parse(text) as WorkerOrders);
-}
-
-function ignore(signal: NodeJS.Signals): void {
-  try {
-    process.on(signal, () => {});
-  } catch {
-    // Windows knows hardly any of them.
-  }
 }
 
 function obey(adoption: Adoption): void {

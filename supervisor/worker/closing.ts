@@ -1,7 +1,8 @@
 import { closeWith } from '../../http/companions.js';
 import { sleep, systemClock } from '../../src/clock.js';
 import { unrefChannel } from '../../src/triggers/ipc.js';
-import { read, write } from '../messages.js';
+import { read } from '../messages.js';
+import { tell } from './tell.js';
 
 /** So long nobody is waited for who may be blocked. */
 const MOST_MS = 300;
@@ -21,7 +22,7 @@ export function closeTogether(hasClosed: () => boolean): void {
     if (!process.connected) return;
     if (!isTold && hasClosed()) {
       isTold = true;
-      process.send?.(write({ type: 'closed' }), undefined, {}, () => {});
+      tell({ type: 'closed' });
     }
     await sleep(systemClock, MOST_MS, all.signal);
   });

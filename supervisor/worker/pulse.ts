@@ -1,7 +1,8 @@
 import cluster from 'node:cluster';
 import { subscribe } from 'node:diagnostics_channel';
 import { watchLoop } from '../blocked-stack/watch.js';
-import { REPORTS_FD, type WorkerOrders, write } from '../messages.js';
+import { REPORTS_FD, type WorkerOrders } from '../messages.js';
+import { tell } from './tell.js';
 
 /** Tells the primary that the event loop turns, and how much this worker has done. */
 export class Pulse {
@@ -41,14 +42,11 @@ export class Pulse {
   }
 
   #send(): void {
-    // Whoever is not there any more need not know.
-    if (!process.connected) return;
-    const beat = {
+    tell({
       type: 'beat',
       requests: this.#requests,
       isLoaded: this.#isLoaded,
       isListening: this.#isListening,
-    } as const;
-    process.send?.(write(beat), undefined, {}, () => {});
+    });
   }
 }
