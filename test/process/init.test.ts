@@ -149,7 +149,8 @@ it.skipIf(noTerminal)(
   `on a terminal Ctrl-C reaches the service once: not by the shell as well${noTerminal}`,
   async () => {
     const fixture = fileURLToPath(new URL('./fixtures/first-process.js', import.meta.url));
-    const command = `${CONTAINED.join(' ')} sh -c "$SCRIPT" ${INIT_NAME} ${process.execPath} ${fixture}`;
+    // `script` has the user's shell run it, and not every shell gives up its place to its only command by itself.
+    const command = `exec ${CONTAINED.join(' ')} sh -c "$SCRIPT" ${INIT_NAME} ${process.execPath} ${fixture}`;
     const terminal = spawn('script', ['-qfec', command, '/dev/null'], {
       env: { ...process.env, SCRIPT: INIT_SCRIPT },
       stdio: ['pipe', 'pipe', 'inherit'],
