@@ -14,7 +14,7 @@ const entries = Object.values(exports)
 
 /** What the core shares with its parts that are loaded later, and with the watchdog's voice. */
 const BASE =
-  /[\\/]src[\\/](clock|config[\\/]checks|envelope|errors|jobs[\\/](delivery-marks|interrupt)|logger|notifier-loader|owner-account|own-code|phases|reason|store-loader)\.ts$/;
+  /[\\/]src[\\/](clock|config[\\/]checks|delivery[\\/]notifier-loader|envelope|errors|jobs[\\/](delivery-marks|interrupt)|logger|own-code|phases|reason|safekeeping[\\/](owner-account|store-loader))\.ts$/;
 
 const common = {
   /** Dependencies, optional peers, node: and this package by its own name stay imports. @param {string} id */
@@ -28,7 +28,7 @@ export default defineConfig([
     ...common,
     // The watchdog's thread starts the voice by its file, a supervisor its workers with theirs.
     input: Object.fromEntries(
-      [...entries, 'src/watchdog-voice', 'supervisor/worker', 'cli/main'].map((name) => [name, `${name}.ts`]),
+      [...entries, 'src/watchdog/voice', 'supervisor/worker', 'cli/main'].map((name) => [name, `${name}.ts`]),
     ),
     output: {
       dir: 'dist',
@@ -46,7 +46,7 @@ export default defineConfig([
     ...common,
     // A thread starts sooner from one file that is no module.
     input: {
-      'src/watchdog-thread': 'src/watchdog-thread.cts',
+      'src/watchdog/thread': 'src/watchdog/thread.cts',
       'supervisor/blocked-stack-thread': 'supervisor/blocked-stack/thread.ts',
     },
     output: { dir: 'dist', format: 'cjs', entryFileNames: '[name].cjs' },

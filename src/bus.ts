@@ -1,29 +1,29 @@
 import { resolveConfig, type ShutdownBusOptions, type ShutdownConfig } from './config.js';
-import { depart, endProcess } from './departure.js';
+import { sayLastWords } from './delivery/last-words.js';
+import { Reporter, type ReporterHost } from './delivery/reporter.js';
 import { messageOf, ShutdownError, toError } from './errors.js';
 import type { ShutdownEvents } from './events.js';
-import { Haste, type HasteHost } from './haste.js';
 import type { JobRegistry } from './jobs/job.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import { OpenJobs } from './jobs/registry.js';
-import { sayLastWords } from './last-words.js';
 import { createInstanceLogger, type Logger } from './logger.js';
 import { ObservedEmitter } from './observers.js';
 import { isIdleOwnCode } from './own-code.js';
 import type { ShutdownHandler, SubscribeOptions, Subscriber } from './phases.js';
 import { describeReason, reasonName, type ShutdownReason } from './reason.js';
 import { reportWithoutRun, type ShutdownReport } from './report.js';
-import { Reporter, type ReporterHost } from './reporter.js';
 import { Safekeeping, type SafekeepingHost } from './safekeeping.js';
+import { depart, endProcess } from './shutdown/departure.js';
+import { Haste, type HasteHost } from './shutdown/haste.js';
+import { createSubscriber } from './shutdown/subscriber.js';
 import type { ShutdownParts, ShutdownRun } from './shutdown.js';
-import { createSubscriber } from './subscriber.js';
 import { installTriggers } from './triggers/index.js';
 
 /** Undoes a subscription: call it, or dispose it. Safe to call twice. */
 export type Subscription = (() => void) & Disposable;
 
 type Machinery = Pick<typeof import('./shutdown.js'), 'ShutdownRun'> &
-  Pick<typeof import('./exit.js'), 'enterShutdown' | 'leaveShutdown'>;
+  Pick<typeof import('./shutdown/exit.js'), 'enterShutdown' | 'leaveShutdown'>;
 
 const MOST_ERRORS = 100;
 
@@ -328,7 +328,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   async #load(): Promise<Machinery> {
     const [{ ShutdownRun }, { enterShutdown, leaveShutdown }] = await Promise.all([
       import('./shutdown.js'),
-      import('./exit.js'),
+      import('./shutdown/exit.js'),
     ]);
     this.#loaded ??= { ShutdownRun, enterShutdown, leaveShutdown };
     return this.#loaded;

@@ -12,8 +12,8 @@ import { type Logger, stderrLogger } from './logger.js';
 import type { Notifier } from './notifier.js';
 import { budgetOf, detectPlatform, PLATFORMS, type Platform, type PlatformName } from './platform.js';
 import type { ProcessLike } from './process-like.js';
+import { loadStore } from './safekeeping/store-loader.js';
 import type { JobStore } from './store.js';
-import { loadStore } from './store-loader.js';
 import type { MemoryWatchOptions } from './triggers/memory.js';
 
 /** Options of a bus. Explicit options come before environment variables, those before the platform's defaults. */

@@ -1,5 +1,5 @@
 import { type Clock, sleep } from './clock.js';
-import { DeliveryLane } from './delivery-lane.js';
+import { DeliveryLane } from './delivery/lane.js';
 import type { Envelope } from './envelope.js';
 import type { Notifier } from './notifier.js';
 import type { DeliveryOutcome, NotifierReport } from './report.js';

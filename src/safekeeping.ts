@@ -1,15 +1,15 @@
 import type { ShutdownConfig } from './config.js';
+import type { Reporter } from './delivery/reporter.js';
 import { messageOf } from './errors.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import { JobKeeper } from './jobs/keeper.js';
 import { RecordBook } from './jobs/record.js';
 import { Sealer } from './jobs/sealing.js';
 import type { Logger } from './logger.js';
-import type { OrphanWatch } from './orphans.js';
-import { writeAccount } from './owner-account.js';
 import { reasonName, type ShutdownReason } from './reason.js';
-import type { Reporter } from './reporter.js';
 import { createSerialiser, loadSerialisersNow } from './safe-json.js';
+import type { OrphanWatch } from './safekeeping/orphans.js';
+import { writeAccount } from './safekeeping/owner-account.js';
 import type { JobStore } from './store.js';
 
 /** What it needs from its bus. */
@@ -85,7 +85,7 @@ export class Safekeeping {
   }
 
   async #startWatch(reporter: Reporter): Promise<void> {
-    const { OrphanWatch } = await import('./orphans.js');
+    const { OrphanWatch } = await import('./safekeeping/orphans.js');
     if (this.#closed) return;
     const { clock } = this.#host.config;
     this.#watch = new OrphanWatch({

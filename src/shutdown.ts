@@ -1,11 +1,8 @@
-import { Books } from './books.js';
 import { type Budget, SPEAK_MS, startBudget } from './budget.js';
 import { sleep, systemClock } from './clock.js';
 import type { ShutdownConfig } from './config.js';
-import { DeadlineGuard } from './deadline-guard.js';
-import { deliverBeside } from './deliver-beside.js';
+import type { Reporter } from './delivery/reporter.js';
 import type { ShutdownEvents } from './events.js';
-import { type Group, type PhaseRun, skipHandler, startGroup } from './handler-group.js';
 import { GracefulExit } from './jobs/interrupt.js';
 import type { JobHandle } from './jobs/job-handle.js';
 import type { OpenJobs } from './jobs/registry.js';
@@ -14,10 +11,13 @@ import { isIdleOwnCode } from './own-code.js';
 import { PHASE_PRIORITY, PHASES, type Phase, phaseOf, type Subscriber } from './phases.js';
 import { describeReason, isQuick, reasonName, type ShutdownReason } from './reason.js';
 import type { PhaseReport, ShutdownReport } from './report.js';
-import { logHandler, logReport, logStopping } from './report-log.js';
-import type { Reporter } from './reporter.js';
-import { reservedAfter } from './reserves.js';
-import { builtInSteps } from './steps.js';
+import { Books } from './shutdown/books.js';
+import { type Group, type PhaseRun, skipHandler, startGroup } from './shutdown/handler-group.js';
+import { logHandler, logReport, logStopping } from './shutdown/report-log.js';
+import { reservedAfter } from './shutdown/reserves.js';
+import { builtInSteps } from './shutdown/steps.js';
+import { DeadlineGuard } from './watchdog/deadline-guard.js';
+import { deliverBeside } from './watchdog/deliver-beside.js';
 
 /** What a run is made of. */
 export interface ShutdownParts {

@@ -10,7 +10,7 @@ import {
   type VoicePlan,
   type WatchdogData,
   WORD,
-} from './watchdog-memory.js';
+} from './watchdog/shared-memory.js';
 
 /** How long after the deadline the thread acts: the main thread's own way out comes first. */
 const GRACE_MS = 60;
@@ -91,7 +91,7 @@ export class Watchdog {
     Atomics.add(this.#undue, 0, 1);
     this.#words = new Int32Array(data.words);
     this.#flags = new Uint8Array(data.flags);
-    this.#worker = new Worker(new URL('./watchdog-thread.cjs', import.meta.url), {
+    this.#worker = new Worker(new URL('./watchdog/thread.cjs', import.meta.url), {
       workerData: data,
       // Without NODE_OPTIONS: what it preloads has no business here.
       env: {},

@@ -3,7 +3,7 @@ import { DEFAULTS, resolveBudgetMs } from '../src/config.js';
 import { isShutdownError, messageOf } from '../src/errors.js';
 import { createShutdownBus, type JobStore, type ShutdownBus } from '../src/index.js';
 import { loggerOf } from '../src/logger.js';
-import { loadStore } from '../src/store-loader.js';
+import { loadStore } from '../src/safekeeping/store-loader.js';
 import type { SuperviseSettings } from './options.js';
 import { shareBudget } from './shares.js';
 import { nameOf, stateFolder } from './state-folder.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { backOffMs } from '../src/delivery/lane.js';
 import { type Delivery, type DeliveryMode, deliverEnvelopes } from '../src/delivery.js';
-import { backOffMs } from '../src/delivery-lane.js';
 import { type Envelope, EnvelopeWriter } from '../src/envelope.js';
 import type { DeliverContext, Notifier, Receipt } from '../src/index.js';
 import { safeJson } from '../src/safe-json.js';

@@ -4,9 +4,9 @@ import { createFakeProcess, type FakeProcess } from '../src/testing/fake-process
 import { memoryNotifier } from '../src/testing/memory-notifier.js';
 // What a bus loads in the background is loaded here ahead of time, so that no test waits for it.
 import '../src/delivery.js';
-import '../src/exit.js';
-import '../src/orphans.js';
-import '../src/reporter.js';
+import '../src/shutdown/exit.js';
+import '../src/safekeeping/orphans.js';
+import '../src/delivery/reporter.js';
 import '../src/shutdown.js';
 import { loadSerialisers } from '../src/safe-json.js';
 

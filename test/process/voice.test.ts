@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { TURN, WORD } from '../../src/watchdog-memory.js';
+import { TURN, WORD } from '../../src/watchdog/shared-memory.js';
 import { type HttpFarEnd, startFarEnd } from '../far-ends/http-server.js';
 import { deadPort, startSilentServer } from '../far-ends/silent-server.js';
 import { type Child, type Ending, envelopesIn, start, startAndKill } from './child.js';
@@ -390,7 +390,7 @@ describe('a voice that dies or hangs', () => {
         process._rawDebug('the voice has the turn');
         ${code}
       });`;
-    writeFileSync(join(folder, 'dist/src/watchdog-voice.js'), takeTurn);
+    writeFileSync(join(folder, 'dist/src/watchdog/voice.js'), takeTurn);
     return join(folder, 'blocked.js');
   }
 

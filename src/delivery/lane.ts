@@ -1,11 +1,11 @@
-import { openShare } from './budget.js';
-import { type Clock, sleep } from './clock.js';
-import type { EnvelopeList } from './delivery.js';
-import { completeEnvelope, type Envelope, envelopeBytes, truncateEnvelope } from './envelope.js';
-import { messageOf, ShutdownError, toError } from './errors.js';
-import type { Notifier, Receipt } from './notifier.js';
+import { openShare } from '../budget.js';
+import { type Clock, sleep } from '../clock.js';
+import type { EnvelopeList } from '../delivery.js';
+import { completeEnvelope, type Envelope, envelopeBytes, truncateEnvelope } from '../envelope.js';
+import { messageOf, ShutdownError, toError } from '../errors.js';
+import type { Notifier, Receipt } from '../notifier.js';
+import type { DeliveryOutcome, NotifierReport } from '../report.js';
 import { matchReceipts, retryableReceipts } from './receipts.js';
-import type { DeliveryOutcome, NotifierReport } from './report.js';
 
 /** The pauses between attempts of one batch: doubled each time, spread by half. */
 export const BACK_OFF = { firstMs: 100, factor: 2, mostMs: 2000 } as const;

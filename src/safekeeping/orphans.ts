@@ -1,13 +1,13 @@
-import type { Clock } from './clock.js';
-import { type Envelope, envelopeIdOf } from './envelope.js';
-import { messageOf } from './errors.js';
-import { DeliveryMarks } from './jobs/delivery-marks.js';
-import type { JobKeeper } from './jobs/keeper.js';
-import type { RecordBook } from './jobs/record.js';
-import type { Logger } from './logger.js';
+import type { Clock } from '../clock.js';
+import { type Envelope, envelopeIdOf } from '../envelope.js';
+import { messageOf } from '../errors.js';
+import { DeliveryMarks } from '../jobs/delivery-marks.js';
+import type { JobKeeper } from '../jobs/keeper.js';
+import type { RecordBook } from '../jobs/record.js';
+import type { Logger } from '../logger.js';
+import type { DeliveryOutcome } from '../report.js';
+import type { Orphan } from '../store.js';
 import { type Letter, Scribe } from './orphan-scribe.js';
-import type { DeliveryOutcome } from './report.js';
-import type { Orphan } from './store.js';
 
 /** What the watch needs from its bus. */
 export interface OrphanHost {

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import type { Orphan } from '../src/index.js';
-import type { JobKeeper } from '../src/jobs/keeper.js';
-import { RecordBook } from '../src/jobs/record.js';
-import { Sealer } from '../src/jobs/sealing.js';
-import { OrphanWatch } from '../src/orphans.js';
-import { createFakeClock } from '../src/testing/fake-clock.js';
-import { type MemoryAnswer, memoryNotifier } from '../src/testing/memory-notifier.js';
-import { orphan, scriptedStore } from './stores/scripted-store.js';
-import { createTestBus, lineLogger, never, pass, settle } from './test-bus.js';
+import type { Orphan } from '../../src/index.js';
+import type { JobKeeper } from '../../src/jobs/keeper.js';
+import { RecordBook } from '../../src/jobs/record.js';
+import { Sealer } from '../../src/jobs/sealing.js';
+import { OrphanWatch } from '../../src/safekeeping/orphans.js';
+import { createFakeClock } from '../../src/testing/fake-clock.js';
+import { type MemoryAnswer, memoryNotifier } from '../../src/testing/memory-notifier.js';
+import { orphan, scriptedStore } from '../stores/scripted-store.js';
+import { createTestBus, lineLogger, never, pass, settle } from '../test-bus.js';
 
 interface Scene {
   readonly claims: Orphan[][];

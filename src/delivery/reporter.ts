@@ -1,18 +1,18 @@
-import { sleep } from './clock.js';
-import type { ShutdownConfig } from './config.js';
-import type { DeliveryPlan, DeliveryResult, EnvelopeList } from './delivery.js';
-import { completeEnvelope, type Envelope, EnvelopeWriter } from './envelope.js';
+import { sleep } from '../clock.js';
+import type { ShutdownConfig } from '../config.js';
+import type { DeliveryPlan, DeliveryResult, EnvelopeList } from '../delivery.js';
+import { completeEnvelope, type Envelope, EnvelopeWriter } from '../envelope.js';
+import { messageOf } from '../errors.js';
+import type { JobDelivery } from '../events.js';
+import type { JobHandle } from '../jobs/job-handle.js';
+import type { Logger } from '../logger.js';
+import type { Notifier } from '../notifier.js';
+import type { DeliveryOutcome } from '../report.js';
+import { createSerialiser, loadSerialisers } from '../safe-json.js';
+import type { OrphanPlan } from '../safekeeping/orphans.js';
 import { EnvelopesOnDemand, type FactsOf } from './envelopes-on-demand.js';
-import { messageOf } from './errors.js';
-import type { JobDelivery } from './events.js';
-import type { JobHandle } from './jobs/job-handle.js';
 import { writeLastResort } from './last-resort.js';
-import type { Logger } from './logger.js';
-import type { Notifier } from './notifier.js';
 import { loadNotifier } from './notifier-loader.js';
-import type { OrphanPlan } from './orphans.js';
-import type { DeliveryOutcome } from './report.js';
-import { createSerialiser, loadSerialisers } from './safe-json.js';
 
 /** What the reporter needs from its bus. */
 export interface ReporterHost {
@@ -245,7 +245,7 @@ interface Loaded {
 async function loadDelivery({ notifiers, notifierSettings }: ShutdownConfig): Promise<Loaded> {
   const [loaded, { deliverEnvelopes }] = await Promise.all([
     notifiers ?? Promise.all(notifierSettings.map(loadNotifier)),
-    import('./delivery.js'),
+    import('../delivery.js'),
     loadSerialisers(),
   ]);
   return { notifiers: loaded, deliverEnvelopes };

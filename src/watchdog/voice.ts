@@ -1,16 +1,16 @@
 import { writeSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { workerData } from 'node:worker_threads';
-import { systemClock } from './clock.js';
-import type { NotifierSettings } from './config/notifier-settings.js';
-import type { EnvelopeList } from './delivery.js';
+import { systemClock } from '../clock.js';
+import type { NotifierSettings } from '../config/notifier-settings.js';
+import { loadNotifier } from '../delivery/notifier-loader.js';
+import type { EnvelopeList } from '../delivery.js';
+import { type Envelope, readEnvelope } from '../envelope.js';
+import { messageOf } from '../errors.js';
+import { DeliveryMarks } from '../jobs/delivery-marks.js';
+import { loadStore } from '../safekeeping/store-loader.js';
+import type { JobStore } from '../store.js';
 import { directStream } from './direct-stream.js';
-import { type Envelope, readEnvelope } from './envelope.js';
-import { messageOf } from './errors.js';
-import { DeliveryMarks } from './jobs/delivery-marks.js';
-import { loadNotifier } from './notifier-loader.js';
-import type { JobStore } from './store.js';
-import { loadStore } from './store-loader.js';
 import {
   type Call,
   FLAG,
@@ -21,7 +21,7 @@ import {
   TURN,
   type VoiceData,
   WORD,
-} from './watchdog-memory.js';
+} from './shared-memory.js';
 
 // A thread that delivers in place of a blocked main thread. The watchdog's thread starts it when it may be needed, and
 // calls it when it is: from then on it has the turn, until everything has its outcome, the time is up, or the main
@@ -42,7 +42,7 @@ let stdout: Writable | undefined;
 process.on('uncaughtException', (error) => say(`the watchdog thread met an error: ${messageOf(error)}`));
 const [notifiers, { deliverEnvelopes }] = await Promise.all([
   Promise.all(plan.settings.map((one) => loadNotifier(inThread(one)))),
-  import('./delivery.js'),
+  import('../delivery.js'),
 ]);
 for (const notifier of notifiers) void (async () => notifier.warmUp?.())().catch(() => {});
 port.on('message', (message: Piece | Call) => {

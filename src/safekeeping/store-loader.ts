@@ -1,5 +1,5 @@
-import type { StoreSettings } from './config/store-settings.js';
-import type { JobStore } from './store.js';
+import type { StoreSettings } from '../config/store-settings.js';
+import type { JobStore } from '../store.js';
 
 // Subpaths of this package: the core knows its backends by name only.
 const SOURCES = {

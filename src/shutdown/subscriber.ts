@@ -1,12 +1,13 @@
-import { MAX_TIMER_MS } from './clock.js';
-import { misspelt, type OptionNames, ShutdownError, show } from './errors.js';
+import { callSite } from '../call-site.js';
+import { MAX_TIMER_MS } from '../clock.js';
+import { misspelt, type OptionNames, ShutdownError, show } from '../errors.js';
 import {
   PHASE_PRIORITY,
   PHASES,
   type ShutdownHandler,
   type SubscribeOptions,
   type Subscriber,
-} from './phases.js';
+} from '../phases.js';
 
 const NAMES: OptionNames<SubscribeOptions> = {
   name: true,
@@ -67,26 +68,6 @@ function milliseconds(
 function flag(name: string, option: string, value: boolean | undefined): boolean {
   if (value === undefined || typeof value === 'boolean') return value ?? false;
   throw invalid(`${option} of handler "${name}"`, value, 'true or false');
-}
-
-/** Where the files of this package are, built or not. An application beside them, such as its tests, is in none of these. */
-const FOLDERS = ['children', 'cli', 'http', 'notifiers', 'queues', 'src', 'stores', 'supervisor'];
-const OWN = ownPlaces(import.meta.url);
-
-/** The first line of the stack outside of this package. */
-function callSite(): string | undefined {
-  const lines = new Error().stack?.split('\n').slice(1) ?? [];
-  const line = lines.find((text) => !OWN.some((own) => text.includes(own)));
-  return line?.trim().replace(/^at (?:.* \()?(.*?)\)?$/, '$1');
-}
-
-function ownPlaces(file: string): readonly string[] {
-  // In a bundle of the application this is not our file alone, and what is beside it is not ours at all.
-  const places = /\/src\/[^/]+$/.test(file)
-    ? FOLDERS.map((folder) => new URL(`../${folder}/`, file))
-    : [new URL(file)];
-  // A stack has URLs or paths.
-  return places.flatMap(({ href, pathname }) => [href, decodeURI(pathname)]);
 }
 
 function invalid(what: string, value: unknown, allowed: string): ShutdownError {

@@ -1,13 +1,13 @@
-import type { ShutdownConfig } from './config.js';
-import { messageOf } from './errors.js';
-import { describeHandler } from './handler-group.js';
-import type { JobHandle } from './jobs/job-handle.js';
-import type { OpenJobs } from './jobs/registry.js';
-import { type Logger, logPrefix } from './logger.js';
-import type { Subscriber } from './phases.js';
-import type { HandlerReport } from './report.js';
-import { type Held, Watchdog } from './watchdog.js';
-import { monotonicMs, type SpokenFor, type VoicePlan } from './watchdog-memory.js';
+import type { ShutdownConfig } from '../config.js';
+import { messageOf } from '../errors.js';
+import type { JobHandle } from '../jobs/job-handle.js';
+import type { OpenJobs } from '../jobs/registry.js';
+import { type Logger, logPrefix } from '../logger.js';
+import type { Subscriber } from '../phases.js';
+import type { HandlerReport } from '../report.js';
+import { describeHandler } from '../shutdown/handler-group.js';
+import { type Held, Watchdog } from '../watchdog.js';
+import { monotonicMs, type SpokenFor, type VoicePlan } from './shared-memory.js';
 
 /** What the guard needs from its run. */
 export interface GuardParts {

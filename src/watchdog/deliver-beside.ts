@@ -1,8 +1,8 @@
-import type { JobHandle } from './jobs/job-handle.js';
-import type { NotifierReport } from './report.js';
-import type { Reporter, ReportOccasion } from './reporter.js';
-import type { Watchdog } from './watchdog.js';
-import type { SpokenFor } from './watchdog-memory.js';
+import type { Reporter, ReportOccasion } from '../delivery/reporter.js';
+import type { JobHandle } from '../jobs/job-handle.js';
+import type { NotifierReport } from '../report.js';
+import type { Watchdog } from '../watchdog.js';
+import type { SpokenFor } from './shared-memory.js';
 
 /**
  * Reports these jobs, beside a thread that may be delivering them already, because the event loop was blocked:

@@ -1,5 +1,5 @@
-import { type Clock, sleep } from './clock.js';
-import type { ProcessLike } from './process-like.js';
+import { type Clock, sleep } from '../clock.js';
+import type { ProcessLike } from '../process-like.js';
 
 // Shared by all copies of this package in one process: the first bus to finish must not end the others.
 const RUNNING = Symbol.for('shutdown-bus.running');

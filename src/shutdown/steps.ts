@@ -1,12 +1,12 @@
-import { openShare } from './budget.js';
-import type { ShutdownConfig } from './config.js';
-import { GracefulExit, Interrupt } from './jobs/interrupt.js';
-import type { JobHandle } from './jobs/job-handle.js';
-import type { OpenJobs } from './jobs/registry.js';
-import { INTERRUPT_PRIORITY, PHASE_PRIORITY, type ShutdownHandler, type Subscriber } from './phases.js';
-import { describeReason, reasonName, type ShutdownReason } from './reason.js';
-import type { DeliveryOutcome, NotifierReport } from './report.js';
-import type { Reporter, ReportOccasion } from './reporter.js';
+import { openShare } from '../budget.js';
+import type { ShutdownConfig } from '../config.js';
+import type { Reporter, ReportOccasion } from '../delivery/reporter.js';
+import { GracefulExit, Interrupt } from '../jobs/interrupt.js';
+import type { JobHandle } from '../jobs/job-handle.js';
+import type { OpenJobs } from '../jobs/registry.js';
+import { INTERRUPT_PRIORITY, PHASE_PRIORITY, type ShutdownHandler, type Subscriber } from '../phases.js';
+import { describeReason, reasonName, type ShutdownReason } from '../reason.js';
+import type { DeliveryOutcome, NotifierReport } from '../report.js';
 
 /** What the built-in steps work with. */
 export interface StepParts {

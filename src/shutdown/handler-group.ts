@@ -1,10 +1,10 @@
-import { type Budget, openShare, type Share } from './budget.js';
-import type { Clock } from './clock.js';
-import { toError } from './errors.js';
-import type { JobView } from './jobs/job.js';
-import { phaseOf, type ShutdownContext, type Subscriber } from './phases.js';
-import type { ShutdownReason } from './reason.js';
-import type { HandlerOutcome, HandlerReport } from './report.js';
+import { type Budget, openShare, type Share } from '../budget.js';
+import type { Clock } from '../clock.js';
+import { toError } from '../errors.js';
+import type { JobView } from '../jobs/job.js';
+import { phaseOf, type ShutdownContext, type Subscriber } from '../phases.js';
+import type { ShutdownReason } from '../reason.js';
+import type { HandlerOutcome, HandlerReport } from '../report.js';
 
 /** What a group needs from the run. */
 export interface PhaseRun {

@@ -1,8 +1,8 @@
-import type { Clock } from './clock.js';
-import { type Envelope, EnvelopeWriter } from './envelope.js';
-import type { JobRecord, RecordBook } from './jobs/record.js';
+import type { Clock } from '../clock.js';
+import { type Envelope, EnvelopeWriter } from '../envelope.js';
+import type { JobRecord, RecordBook } from '../jobs/record.js';
+import type { Orphan } from '../store.js';
 import { type OwnerAccount, readAccount, tellDeath } from './owner-account.js';
-import type { Orphan } from './store.js';
 
 /** The report of an orphan. */
 export interface Letter {

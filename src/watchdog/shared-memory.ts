@@ -1,7 +1,7 @@
-import type { NotifierSettings } from './config/notifier-settings.js';
-import type { StoreSettings } from './config/store-settings.js';
-import type { DeliveryMode } from './delivery.js';
-import type { NotifierReport } from './report.js';
+import type { NotifierSettings } from '../config/notifier-settings.js';
+import type { StoreSettings } from '../config/store-settings.js';
+import type { DeliveryMode } from '../delivery.js';
+import type { NotifierReport } from '../report.js';
 
 /**
  * The numbers that main thread, watchdog thread and voice share, by index. Shared memory: a blocked event loop passes no

@@ -1,6 +1,6 @@
-import type { Envelope } from './envelope.js';
-import { ShutdownError, toError } from './errors.js';
-import type { Receipt } from './notifier.js';
+import type { Envelope } from '../envelope.js';
+import { ShutdownError, toError } from '../errors.js';
+import type { Receipt } from '../notifier.js';
 
 /**
  * One receipt an envelope, in order, whatever the notifier answered: a missing or broken one is `retryable`, because

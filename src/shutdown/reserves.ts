@@ -1,5 +1,5 @@
-import type { BudgetShares } from './budget.js';
-import { PHASE_PRIORITY, type Subscriber } from './phases.js';
+import type { BudgetShares } from '../budget.js';
+import { PHASE_PRIORITY, type Subscriber } from '../phases.js';
 
 /** The milliseconds that are kept for whoever comes after a priority. @param ahead all that has not begun, in any order. */
 export function reservedAfter(priority: number, ahead: readonly Subscriber[], shares: BudgetShares): number {

@@ -1,6 +1,6 @@
-import { sleep } from './clock.js';
-import type { ShutdownConfig } from './config.js';
-import type { ShutdownRun } from './shutdown.js';
+import { sleep } from '../clock.js';
+import type { ShutdownConfig } from '../config.js';
+import type { ShutdownRun } from '../shutdown.js';
 
 /**
  * How long the event loop runs on before the exit when memory is short: a thread of V8's that waits for a collection gets none after it,

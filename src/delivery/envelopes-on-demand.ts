@@ -1,6 +1,6 @@
-import type { EnvelopeList } from './delivery.js';
-import type { Envelope, EnvelopeFacts, EnvelopeWriter } from './envelope.js';
-import type { JobHandle } from './jobs/job-handle.js';
+import type { EnvelopeList } from '../delivery.js';
+import type { Envelope, EnvelopeFacts, EnvelopeWriter } from '../envelope.js';
+import type { JobHandle } from '../jobs/job-handle.js';
 
 /** What an envelope says of a job beside what the job knows itself. */
 export type FactsOf = (job: JobHandle) => EnvelopeFacts;

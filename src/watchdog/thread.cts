@@ -2,7 +2,7 @@ import fs = require('node:fs');
 import v8 = require('node:v8');
 import threads = require('node:worker_threads');
 
-import type * as memory from './watchdog-memory.js' with { 'resolution-mode': 'import' };
+import type * as memory from './shared-memory.js' with { 'resolution-mode': 'import' };
 
 type Port = import('node:worker_threads').MessagePort;
 
@@ -118,7 +118,7 @@ function startVoice({ env, ...plan }: memory.VoicePlan): Voice {
   const { port1: port, port2 } = new threads.MessageChannel();
   const data: memory.VoiceData = { words, flags, prefix, plan, port: port2 };
   // A thread of its own: the deadline and the last words must not depend on what notifiers and SDKs do.
-  const worker = new threads.Worker(`${__dirname}/watchdog-voice.js`, {
+  const worker = new threads.Worker(`${__dirname}/voice.js`, {
     workerData: data,
     transferList: [port2],
     env,

@@ -1,7 +1,7 @@
-import type { ShutdownConfig } from './config.js';
-import type { ShutdownEvents } from './events.js';
-import type { Logger } from './logger.js';
-import type { ShutdownRun } from './shutdown.js';
+import type { ShutdownConfig } from '../config.js';
+import type { ShutdownEvents } from '../events.js';
+import type { Logger } from '../logger.js';
+import type { ShutdownRun } from '../shutdown.js';
 
 /** What it needs from its bus. */
 export interface HasteHost {

@@ -1,11 +1,11 @@
-import { toError } from './errors.js';
+import { toError } from '../errors.js';
 import type {
   DeliveryOutcome,
   HandlerReport,
   NotifierReport,
   PhaseReport,
   ShutdownReport,
-} from './report.js';
+} from '../report.js';
 
 /** What the run itself knows at its end. */
 export interface RunFacts

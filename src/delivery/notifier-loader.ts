@@ -1,6 +1,6 @@
-import type { NotifierKind, NotifierSettings } from './config/notifier-settings.js';
-import { messageOf, ShutdownError, toError } from './errors.js';
-import type { Notifier } from './notifier.js';
+import type { NotifierKind, NotifierSettings } from '../config/notifier-settings.js';
+import { messageOf, ShutdownError, toError } from '../errors.js';
+import type { Notifier } from '../notifier.js';
 
 interface Source {
   /** A subpath of this package: the core knows its backends by name only. */

@@ -1,6 +1,6 @@
-import type { JobHandle } from './jobs/job-handle.js';
-import type { JobKeeper } from './jobs/keeper.js';
-import type { Logger } from './logger.js';
+import type { JobHandle } from '../jobs/job-handle.js';
+import type { JobKeeper } from '../jobs/keeper.js';
+import type { Logger } from '../logger.js';
 import type { Reporter } from './reporter.js';
 
 /** Through whom last words are said. */

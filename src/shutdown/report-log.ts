@@ -1,8 +1,8 @@
-import { messageOf } from './errors.js';
-import type { ShutdownStopping } from './events.js';
-import type { Logger } from './logger.js';
-import { describeReason } from './reason.js';
-import type { HandlerReport, ShutdownReport } from './report.js';
+import { messageOf } from '../errors.js';
+import type { ShutdownStopping } from '../events.js';
+import type { Logger } from '../logger.js';
+import { describeReason } from '../reason.js';
+import type { HandlerReport, ShutdownReport } from '../report.js';
 
 /** The trigger, and what it finds. A fatal error with its stack. */
 export function logStopping(log: Logger, { reason, budgetMs, openJobs }: ShutdownStopping): void {
