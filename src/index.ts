@@ -30,11 +30,12 @@ export const jobs: JobRegistry = {
   [Symbol.iterator]: () => defaultBus().jobs[Symbol.iterator](),
 };
 
-export { ShutdownBus, type ShutdownState, type Subscription } from './bus.js';
+export { ShutdownBus, type Subscription } from './bus.js';
 export { type Clock, systemClock } from './clock.js';
 export { DEFAULTS, type ShutdownBusOptions, type ShutdownConfig } from './config.js';
 export { configureShutdown, defaultBus } from './default-bus.js';
 export type { DeliveryMode } from './delivery.js';
+export type { ShutdownState } from './ending.js';
 export { type Envelope, type EnvelopeData, envelopeJson, type JobOutcome } from './envelope.js';
 export { isShutdownError, ShutdownError, type ShutdownErrorCode } from './errors.js';
 export type {
