@@ -49,6 +49,9 @@ function plainEnvironment(): NodeJS.ProcessEnv {
   );
 }
 
+/** For `through`: no more than 128 file descriptors, which are soon used up. */
+export const FEW_DESCRIPTORS = ['sh', '-c', 'ulimit -n 128; exec "$@"', 'sh'];
+
 /** Starts `test/process/fixtures/<fixture>` with this Node. Ended with the test process at the latest. */
 export function start(fixture: string, options: ChildOptions = {}): Child {
   const { args = [], env = {}, flags = [], through = [], ipc = false, inherits, ownStdout = false } = options;

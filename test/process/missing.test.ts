@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { envelopesIn, start, startAndKill } from './child.js';
+import { envelopesIn, FEW_DESCRIPTORS, start, startAndKill } from './child.js';
 import { copyPackage } from './package-copy.js';
 
 const FIXTURE = fileURLToPath(new URL('./fixtures/open-job.js', import.meta.url));
@@ -60,8 +60,6 @@ describe('files of the package are missing', () => {
 });
 
 describe('no file descriptor is left', () => {
-  const limited = ['sh', '-c', 'ulimit -n 128; exec "$@"', 'sh'];
-
   async function service(more: NodeJS.ProcessEnv) {
     const heard: string[] = [];
     const server = createServer((request, response) => {
@@ -71,7 +69,10 @@ describe('no file descriptor is left', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     onTestFinished(() => void server.close());
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-    const child = start('no-descriptors.js', { env: { ...env, URL: url, ...more }, through: limited });
+    const child = start('no-descriptors.js', {
+      env: { ...env, URL: url, ...more },
+      through: FEW_DESCRIPTORS,
+    });
     await child.line('ready');
     return { child, heard };
   }

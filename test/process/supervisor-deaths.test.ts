@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { envelopesIn } from './child.js';
+import { envelopesIn, FEW_DESCRIPTORS } from './child.js';
 import { Load } from './load.js';
 import { runs } from './runs.js';
 import { ask, blockWorker, endSupervised, type Supervised, startSupervised } from './supervised.js';
@@ -62,8 +62,8 @@ describe('the death of a worker', () => {
   });
 
   it('with no file descriptor left for the next one: that is tried again until there is one', async () => {
-    const through = ['sh', '-c', 'ulimit -n 128; exec "$@"', 'sh'];
-    const service = await startSupervised({}, {}, { fixture: 'supervises-without-descriptors.js', through });
+    const fixture = 'supervises-without-descriptors.js';
+    const service = await startSupervised({}, {}, { fixture, through: FEW_DESCRIPTORS });
     service.primary.kill('SIGURG');
     await service.primary.line('none left: EMFILE');
     const { workers } = await service.state();
