@@ -1,4 +1,5 @@
 import { type IncomingMessage, type OutgoingHttpHeader, type ServerResponse, STATUS_CODES } from 'node:http';
+import { show } from '../src/errors.js';
 import type { JobView } from '../src/index.js';
 import { isHttp2Response } from './exchange.js';
 
@@ -85,13 +86,14 @@ export function sendAnswer(response: ServerResponse, answer: Answer, last = true
  * @returns what is wrong and what is allowed, `undefined` for a usable one.
  */
 export function problemOf(answer: unknown): string | undefined {
-  if (typeof answer !== 'object' || answer === null) return 'allowed: { status?, body?, headers? }';
+  if (typeof answer !== 'object' || answer === null)
+    return `is ${show(answer)}, allowed: { status?, body?, headers? }`;
   const { status, body, headers } = answer as Partial<Answer>;
   if (status !== undefined && !(Number.isInteger(status) && status >= 200 && status <= 599))
-    return 'status, allowed: an integer from 200 to 599';
-  if (body !== undefined && typeof body !== 'string') return 'body, allowed: a text';
+    return `has the status ${show(status)}, allowed: an integer from 200 to 599`;
+  if (body !== undefined && typeof body !== 'string') return `has the body ${show(body)}, allowed: a text`;
   if (headers !== undefined && (typeof headers !== 'object' || headers === null))
-    return 'headers, allowed: an object of names and values';
+    return `has the headers ${show(headers)}, allowed: an object of names and values`;
   return undefined;
 }
 

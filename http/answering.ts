@@ -62,7 +62,7 @@ export class Answering {
     try {
       const answer = await choose(record.request, record.jobs, record.outcome);
       const problem = problemOf(answer);
-      if (problem !== undefined) throw new Error(`it returned an unusable ${problem}`);
+      if (problem !== undefined) throw new Error(`what it returned ${problem}`);
       this.#send(record, answer);
     } catch (error) {
       this.#log.warn(`the answer function failed for ${nameOf(record)}: ${messageOf(error)}`);

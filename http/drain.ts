@@ -235,6 +235,8 @@ export class Drain {
     tally.requests = requests.size;
     clients.beginEnding();
     for (const record of requests) if (!record.client.session) closeConnectionAfter(record);
-    this.log.info(`http ${this.label}: ${clients.size} clients connected, ${requests.size} requests open`);
+    this.log.info(
+      `http${this.label && ` ${this.label}`}: ${clients.size} clients connected, ${requests.size} requests open`,
+    );
   }
 }

@@ -111,5 +111,5 @@ export function resolveOptions(options: DrainOptions): DrainSettings {
 function checkAnswer(answer: unknown): Problem {
   if (answer === undefined || answer === 'wait' || typeof answer === 'function') return undefined;
   const problem = problemOf(answer);
-  return problem && `answer has an unusable ${problem}; or 'wait', or a function`;
+  return problem && `answer ${problem}; or 'wait', or a function`;
 }

@@ -14,12 +14,16 @@ import type { ShutdownReason } from './reason.js';
 import type { ShutdownReport } from './report.js';
 import { Safekeeping, type SafekeepingHost } from './safekeeping.js';
 import { createSubscriber } from './shutdown/subscriber.js';
+import type { Guilt } from './shutdown.js';
 import { installTriggers } from './triggers/index.js';
 
 /** Undoes a subscription: call it, or dispose it. Safe to call twice. */
 export type Subscription = (() => void) & Disposable;
 
 const MOST_ERRORS = 100;
+
+/** Nobody has a budget of fewer milliseconds, but many have one of so many seconds. */
+const SECONDS_PERHAPS = 100;
 
 /**
  * Everything about one process's end: who wants to be told, which jobs are open, and the one run when it comes.
@@ -39,6 +43,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   readonly #ending: Ending;
   readonly #subscribers = new Set<Subscriber>();
   readonly #errors: Error[] = [];
+  #guilt: () => Guilt | undefined = () => undefined;
   #uninstall: (() => void) | undefined = undefined;
   #disposed = false;
 
@@ -85,6 +90,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       throw new ShutdownError('BUS_DISPOSED', 'this bus was disposed and runs no handlers any more');
     const subscriber = createSubscriber(handler, options);
     this.#refusePastPhase(subscriber);
+    this.#warnOfGreed(subscriber);
     this.#subscribers.add(subscriber);
     const unsubscribe = () => void this.#subscribers.delete(subscriber);
     return Object.assign(unsubscribe, { [Symbol.dispose]: unsubscribe });
@@ -135,6 +141,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     return this.#safekeeping?.reportOrphansNow(options) ?? Promise.resolve();
   }
 
+  /** @internal Who else has a say in the exit code, asked when all handlers have ended. */
+  blame(guilt: () => Guilt | undefined): void {
+    this.#guilt = guilt;
+  }
+
   /** Takes all listeners off the process and lets go of the notifiers. A run under way goes on. Safe to call twice. */
   dispose(): void {
     if (this.#disposed) return;
@@ -175,6 +186,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     for (const name of config.unknownVariables) {
       this.#log.warn(`the environment variable ${name} is none of ours and has no effect; is it misspelt?`);
     }
+    if (config.notifiers === undefined)
+      for (const name of config.idleVariables)
+        this.#log.warn(`the environment variable ${name} has no effect without SHUTDOWN_WEBHOOK_URL`);
+    if (config.budgetMs < SECONDS_PERHAPS)
+      this.#log.warn(`budgetMs is ${config.budgetMs}: these are milliseconds; were seconds meant?`);
     const undo = installTriggers(this.config, {
       trigger: (reason) => void this.#ending.begin(reason),
       openJobs: () => this.#registry.size,
@@ -190,7 +206,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     const onExit = (code: number) => {
       // The application left by itself while jobs were open: that is no success.
       if (this.#registry.size > 0 && code === 0) config.process.exitCode = 1;
-      this.#ending.speakLast('exit');
+      this.#ending.exiting(code);
     };
     this.config.process.on('exit', onExit);
     this.#uninstall = () => {
@@ -216,6 +232,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       safekeeping: this.#safekeeping,
       subscribers: this.#subscribers,
       errors: this.#errors,
+      guilt: () => this.#guilt(),
       observed: () => this.eventNames().some((event) => !this.listeners(event).every(isIdleOwnCode)),
       emit: this.emit.bind(this) as EndingHost['emit'],
       stopped: () => {
@@ -256,6 +273,8 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       jobInterrupted: (event: ShutdownEvents['job-interrupted'][0]) =>
         void this.emit('job-interrupted', event),
       jobTimedOut: (job: JobHandle) => void this.#reportOne(job),
+      jobMisspelt: ({ type, id }: JobHandle, problem: string) =>
+        this.#log.warn(`job ${type} ${id}: ${problem}`),
     };
   }
 
@@ -274,6 +293,15 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     throw new ShutdownError(
       'PHASE_PAST',
       `handler "${name}" with priority ${priority} came too late: the shutdown is already past that phase`,
+    );
+  }
+
+  #warnOfGreed({ name, reserveMs }: Subscriber): void {
+    const { budgetMs, reserveMs: delivery, releaseReserveMs, interruptGraceMs } = this.config;
+    const freeMs = budgetMs - delivery - releaseReserveMs - interruptGraceMs;
+    if (reserveMs <= freeMs) return;
+    this.#log.warn(
+      `handler "${name}" reserves ${reserveMs} ms, and only ${freeMs} of budgetMs ${budgetMs} are free: handlers before it get no time`,
     );
   }
 

@@ -10,7 +10,14 @@ import { ShutdownError } from './errors.js';
 import type { SealingKey } from './jobs/sealing.js';
 import { type Logger, stderrLogger } from './logger.js';
 import type { Notifier } from './notifier.js';
-import { budgetOf, detectPlatform, PLATFORMS, type Platform, type PlatformName } from './platform.js';
+import {
+  budgetOf,
+  detectPlatform,
+  LEAST_MARGIN_MS,
+  PLATFORMS,
+  type Platform,
+  type PlatformName,
+} from './platform.js';
 import type { ProcessLike } from './process-like.js';
 import { loadStore } from './safekeeping/store-loader.js';
 import type { JobStore } from './store.js';
@@ -86,6 +93,8 @@ export interface ShutdownConfig extends BudgetShares {
   readonly process: ProcessLike;
   /** Environment variables that look like ours but are not. */
   readonly unknownVariables: readonly string[];
+  /** Variables of a notifier that is not used. */
+  readonly idleVariables: readonly string[];
 }
 
 /** The documented defaults that are plain values. */
@@ -140,6 +149,7 @@ export function resolveConfig(
     logger: options.logger ?? stderrLogger,
     process: options.process ?? process,
     unknownVariables: settings.unknown,
+    idleVariables: settings.idle,
   };
 }
 
@@ -191,7 +201,16 @@ function chooseBudget(
   settings: EnvironmentSettings,
   platform: Platform,
 ): number {
-  return budgetMs ?? settings.budgetMs ?? budgetOf(platform.graceMs - (settings.preStopMs ?? 0));
+  const chosen = budgetMs ?? settings.budgetMs;
+  if (chosen !== undefined) return chosen;
+  const { preStopMs = 0 } = settings;
+  const most = platform.graceMs - LEAST_MARGIN_MS - 1;
+  if (preStopMs <= most) return budgetOf(platform.graceMs - preStopMs);
+  throw new ShutdownError(
+    'INVALID_ENVIRONMENT',
+    `SHUTDOWN_PRE_STOP_MS: got ${preStopMs}, allowed: at most ${most}, since the platform (${platform.name}) gives ` +
+      `${platform.graceMs} ms in all; where it gives more, set SHUTDOWN_BUDGET_MS to what is left of it after the hook`,
+  );
 }
 
 function reservesError(

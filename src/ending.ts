@@ -6,7 +6,7 @@ import type { Logger } from './logger.js';
 import { describeReason, reasonName, type ShutdownReason } from './reason.js';
 import { reportWithoutRun, type ShutdownReport } from './report.js';
 import type { Safekeeping } from './safekeeping.js';
-import { depart, endProcess } from './shutdown/departure.js';
+import { depart, endProcess, tellOfServers } from './shutdown/departure.js';
 import { Haste } from './shutdown/haste.js';
 import type { ShutdownParts, ShutdownRun } from './shutdown.js';
 
@@ -26,6 +26,7 @@ export interface EndingHost {
   /** Live: what went wrong so far. */
   readonly errors: ShutdownParts['errors'];
   readonly observed: ShutdownParts['observed'];
+  readonly guilt: ShutdownParts['guilt'];
   readonly emit: ShutdownParts['emit'];
   /** Everybody has been told. */
   readonly stopped: () => void;
@@ -116,6 +117,18 @@ export class Ending {
     this.#end(code);
   }
 
+  /** The process ends, whoever has brought that about. */
+  exiting(code: number): void {
+    if (this.#state === 'stopping' && !this.#hasEnded) {
+      const left = [...this.#host.subscribers].filter((subscriber) => !this.#run?.hasEnded(subscriber));
+      this.#host.log.warn(
+        `the process ends with ${code} in the middle of the shutdown, by process.exit() elsewhere or with nothing left to wait for; ` +
+          `unfinished: ${left.map(({ name }) => `"${name}"`).join(', ') || 'no handler'}`,
+      );
+    }
+    this.speakLast('exit');
+  }
+
   /** Whoever is still open goes to stderr, once. */
   speakLast(reason: string): void {
     if (this.#isSimulated) return;
@@ -172,9 +185,10 @@ export class Ending {
   }
 
   #leave(run: ShutdownRun, exitCode: number, { leaveShutdown }: Machinery): void {
-    const { config, instanceId } = this.#host;
+    const { config, instanceId, log } = this.#host;
     const leave = (code: number) =>
       void depart(config, run, () => this.#end(this.#hasFailed ? code || 1 : code));
+    if (config.exit === true && config.process === process && !this.#isSimulated) tellOfServers(log);
     const isLast = leaveShutdown(instanceId, exitCode, this.#stays ? undefined : leave);
     // Its deadline is over for this run; another bus may have more time.
     if (this.#stays || !isLast) run.release();

@@ -76,7 +76,10 @@ export function detectPlatform(
   return PLATFORMS[rule.name];
 }
 
+/** Of every grace period so much at least is left for the exit. */
+export const LEAST_MARGIN_MS = 250;
+
 /** The part of a grace period that may be planned with: 10 %, at least 250 ms, stays as a margin. */
 export function budgetOf(graceMs: number): number {
-  return Math.max(1, Math.floor(graceMs - Math.max(graceMs * 0.1, 250)));
+  return Math.max(1, Math.floor(graceMs - Math.max(graceMs * 0.1, LEAST_MARGIN_MS)));
 }

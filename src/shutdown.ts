@@ -19,6 +19,12 @@ import { builtInSteps } from './shutdown/steps.js';
 import { DeadlineGuard } from './watchdog/deadline-guard.js';
 import { deliverBeside } from './watchdog/deliver-beside.js';
 
+/** An exit code above 0, and who has earned it. */
+export interface Guilt {
+  readonly code: number;
+  readonly whose: string;
+}
+
 /** What a run is made of. */
 export interface ShutdownParts {
   readonly config: ShutdownConfig;
@@ -34,6 +40,8 @@ export interface ShutdownParts {
   readonly isKept: (job: JobHandle) => boolean;
   /** Lets go of the store. */
   readonly close: () => Promise<void> | undefined;
+  /** An exit code that others have earned for this process. */
+  readonly guilt: () => Guilt | undefined;
   /** Runs without a thread beside it. */
   readonly simulated: boolean;
   /** Whether anybody but us watches the events. */
@@ -52,6 +60,7 @@ export class ShutdownRun {
   readonly #guard: DeadlineGuard;
   readonly #books = new Books();
   readonly #hurried = new AbortController();
+  readonly #ended = new Set<string>();
   #quick: boolean;
   /** Interrupted jobs have no time to clean up. */
   #graceless = false;
@@ -109,6 +118,7 @@ export class ShutdownRun {
     await this.#closeNotifiers(reporter);
 
     // 5. What happened, for whoever asks.
+    const guilt = this.#parts.guilt();
     const report = this.#books.close({
       reason: this.reason,
       service: config.service,
@@ -118,9 +128,10 @@ export class ShutdownRun {
       budgetMs: config.budgetMs,
       open,
       begun: registry.begun - begunBefore,
+      leastCode: guilt?.code ?? 0,
       errors,
     });
-    logReport(this.#parts.log, report);
+    logReport(this.#parts.log, report, guilt?.whose);
     return report;
   }
 
@@ -188,6 +199,11 @@ export class ShutdownRun {
   /** Code of the application is about to run: the deadline must hold against it. */
   enforceDeadline(): void {
     this.#guard.enforce();
+  }
+
+  /** Whether that handler was run, or left out. */
+  hasEnded({ name }: Subscriber): boolean {
+    return this.#ended.has(name);
   }
 
   /** An error that nobody caught came while it ran. */
@@ -258,6 +274,7 @@ export class ShutdownRun {
       returned: () => this.#guard.handlerReturned(),
       finished: (report) => {
         this.#guard.handlerFinished(report);
+        this.#ended.add(report.name);
         logHandler(log, report);
         emit('handler-finished', report);
       },

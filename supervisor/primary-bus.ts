@@ -30,7 +30,7 @@ const LATE_MS = 500;
  * @throws {ShutdownError} `INVALID_OPTION`, `INVALID_ENVIRONMENT`.
  */
 export function createPrimaryBus(settings: SuperviseSettings, workersCode: () => number): Primary {
-  const { exit = true, ...options } = settings.bus;
+  const options = settings.bus;
   const shares = shareBudget(resolveBudgetMs(options));
   const place = options.store === undefined ? placeForJobs(settings.exec, process.env) : undefined;
   const bus = createShutdownBus({
@@ -43,7 +43,10 @@ export function createPrimaryBus(settings: SuperviseSettings, workersCode: () =>
     memory: false,
     signals: ['SIGTERM', 'SIGINT', 'SIGQUIT'],
     ...(place?.store && { store: place.store }),
-    exit: exit && ((code) => leave(Math.max(code, workersCode()), exit)),
+  });
+  bus.blame(() => {
+    const code = workersCode();
+    return code > 0 ? { code, whose: `what the workers ended with: ${code}` } : undefined;
   });
   if (place?.missing) loggerOf(bus).warn(place.missing);
   const defaults = {
@@ -98,10 +101,4 @@ function fitInto(budgetMs: number, env: NodeJS.ProcessEnv): Record<string, strin
   const most = { SHUTDOWN_RESERVE_MS: budgetMs, SHUTDOWN_READINESS_DELAY_MS: Math.floor(freeMs) };
   const tooMuch = Object.entries(most).filter(([name, ms]) => Number(env[name] ?? 0) > ms);
   return Object.fromEntries(tooMuch.map(([name, ms]) => [name, String(ms)]));
-}
-
-function leave(code: number, exit: true | ((code: number) => unknown)): unknown {
-  if (exit === true) process.exit(code);
-  // With its promise: one that rejects must not leave the process behind.
-  return exit(code);
 }

@@ -1,4 +1,5 @@
 import cluster from 'node:cluster';
+import { dirname } from 'node:path';
 import { sleep, systemClock } from '../src/clock.js';
 import { messageOf } from '../src/errors.js';
 import {
@@ -12,7 +13,7 @@ import { loggerOf, logPrefix } from '../src/logger.js';
 import { ObservedEmitter } from '../src/observers.js';
 import { isQuick } from '../src/reason.js';
 import { checkWorkers, MOST_WORKERS } from './check-options.js';
-import { controlPath, openControl } from './control.js';
+import { controlPath, openControl, sweep } from './control.js';
 import { Crew, type CrewListener } from './crew/crew.js';
 import { Rolling } from './crew/rolling.js';
 import type { WorkerProcess } from './crew/worker-process.js';
@@ -118,19 +119,10 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
   stop({ unhurried = false }: StopOptions = {}): Promise<ShutdownReport> {
     if (!unhurried) {
       this.bus.limitHaste();
-      return this.#withCode(this.bus.requestShutdown('stop'));
+      return this.bus.requestShutdown('stop');
     }
     const reason = { kind: 'request', message: 'stop without haste' } as const;
-    return this.#withCode(this.bus.requestShutdownWithin(this.#failSafeMs, reason));
-  }
-
-  async #withCode(report: Promise<ShutdownReport>): Promise<ShutdownReport> {
-    return this.#reportOf(await report);
-  }
-
-  /** With what the workers have earned. */
-  #reportOf(report: ShutdownReport): ShutdownReport {
-    return Object.freeze({ ...report, exitCode: Math.max(report.exitCode, this.#crew.exitCode) });
+    return this.bus.requestShutdownWithin(this.#failSafeMs, reason);
   }
 
   /** Never less than an ordinary stop has. */
@@ -144,7 +136,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
     bus.on('stopped', (report) => {
       // Until then, and until the exit where there is one: what they would do by themselves is to end this process, or to suspend it.
       if (this.#settings.bus.exit === false) this.#unlisten();
-      this.emit('stopped', this.#reportOf(report));
+      this.emit('stopped', report);
     });
     // By force, with a second SIGINT: nobody is to go on alone.
     process.once('exit', () => {
@@ -168,6 +160,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
     if (control === false) return;
     try {
       const path = control ?? controlPath(exec, process.pid, process.env);
+      if (control === undefined) void sweep(dirname(path));
       const close = openControl(path, this, this.#log);
       // Open to the end: whoever asks how far the stop is gets an answer.
       this.bus.on('stopped', close);

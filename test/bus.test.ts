@@ -239,6 +239,24 @@ describe('the bus', () => {
     expect([exitCode, await host.exited]).toEqual([0, 1]);
   });
 
+  it('an exit by somebody else in the middle of it is said, with the handlers that it cuts off', async () => {
+    const { bus, host, lines, clock } = createTestBus();
+    bus.subscribeShutdown(() => {}, { name: 'quick', priority: 1 });
+    bus.subscribeShutdown(never, { name: 'database' });
+    host.kill('SIGTERM');
+    await settle();
+    host.exit(0);
+    expect(lines.at(-1)).toMatch(/the process ends with 0 in the middle .*; unfinished: "database"$/);
+    await pass(clock, 10_000, 500);
+  });
+
+  it('its own exit is nothing to speak of', async () => {
+    const { bus, host, lines } = createTestBus();
+    await bus.requestShutdown();
+    expect(await host.exited).toBe(0);
+    expect(lines.filter((line) => line.includes('in the middle'))).toEqual([]);
+  });
+
   it('a second SIGINT calls the exit function once, with 130', async () => {
     const codes: number[] = [];
     const { bus, host, clock } = createTestBus({ exit: (code) => void codes.push(code) });
@@ -318,6 +336,19 @@ describe('the bus', () => {
     await bus.requestShutdown();
     bus.dispose();
     expect(count.listeners).toBe(0);
+  });
+
+  it('a budget that looks like seconds is told of, and a reserve that leaves others nothing', () => {
+    const looks = (budgetMs: number, reserveMs: number) => {
+      const { bus, lines } = createTestBus({ budgetMs });
+      bus.subscribeShutdown(() => {}, { name: 'greedy', reserveMs });
+      return lines.map((line) => line.replace(/^.*?: /, ''));
+    };
+    expect(looks(99, 0)).toEqual(['budgetMs is 99: these are milliseconds; were seconds meant?']);
+    expect(looks(100, 50)).toEqual([]);
+    expect(looks(100, 51)).toEqual([
+      'handler "greedy" reserves 51 ms, and only 50 of budgetMs 100 are free: handlers before it get no time',
+    ]);
   });
 
   it('dispose with open jobs says that nobody will report them', () => {

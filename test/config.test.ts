@@ -50,6 +50,18 @@ describe('the budget', () => {
     expect(resolveConfig({}, env)).toMatchObject({ budgetMs: 18_000, readinessDelayMs: 4700 });
   });
 
+  it('declared preStop time that leaves nothing is refused, unless the budget is said as well', () => {
+    const env = (ms: number) => ({ FLY_APP_NAME: 'shop', SHUTDOWN_PRE_STOP_MS: String(ms) });
+    expect(resolveConfig({}, env(4749)).budgetMs).toBe(1);
+    const { code, message } = messageOfError(() => resolveConfig({}, env(4750)));
+    expect(code).toBe('INVALID_ENVIRONMENT');
+    expect(message).toMatch(
+      /PRE_STOP_MS: got 4750, allowed: at most 4749, .*\(fly\) gives 5000 ms.*SHUTDOWN_BUDGET_MS/,
+    );
+    expect(resolveConfig({}, { ...env(4750), SHUTDOWN_BUDGET_MS: '9000' }).budgetMs).toBe(9000);
+    expect(resolveConfig({ budgetMs: 8000 }, env(4750)).budgetMs).toBe(8000);
+  });
+
   it('reserves that do not fit are refused, blaming options or environment', () => {
     const options = messageOfError(() => resolveConfig({ budgetMs: 1000, reserveMs: 2000 }, {}));
     expect(options).toMatchObject({ code: 'INVALID_OPTION' });
@@ -189,6 +201,18 @@ describe('the environment', () => {
     };
     expect(messageOfError(() => resolveConfig({}, env)).message).toMatch(
       /WEBHOOK_URL: got .*SNS_TOPIC_ARN: got "x"/s,
+    );
+  });
+
+  it('a secret and headers without an address must be usable all the same, and are told of', () => {
+    const bad = { SHUTDOWN_WEBHOOK_SECRET: '%%%', SHUTDOWN_WEBHOOK_HEADERS: 'nonsense' };
+    expect(messageOfError(() => resolveConfig({}, bad)).message).toMatch(
+      /WEBHOOK_HEADERS: got .*WEBHOOK_SECRET: got/s,
+    );
+    const env = { SHUTDOWN_WEBHOOK_SECRET: 'c2VjcmV0' };
+    expect(resolveConfig({}, env).idleVariables).toEqual(['SHUTDOWN_WEBHOOK_SECRET']);
+    expect(resolveConfig({}, { ...env, SHUTDOWN_WEBHOOK_URL: 'http://127.0.0.1:1/' }).idleVariables).toEqual(
+      [],
     );
   });
 

@@ -3,7 +3,7 @@ import { ShutdownError } from '../errors.js';
 import type { SealingKey } from '../jobs/sealing.js';
 import type { MemoryWatchOptions } from '../triggers/memory.js';
 import { type Environment, EnvironmentReader } from './environment-reader.js';
-import { type NotifierSettings, readNotifiers } from './notifier-settings.js';
+import { type NotifierSettings, readIdle, readNotifiers } from './notifier-settings.js';
 import { readStore, readStoreKeys, type StoreSettings } from './store-settings.js';
 import { DEFAULT_SIGNALS, isCatchable, isRedactionPath, parseMemoryLimit } from './values.js';
 
@@ -23,6 +23,8 @@ export interface EnvironmentSettings {
   readonly storeKeys?: readonly SealingKey[];
   /** Variables that look like ours but are not; worth a warning. */
   readonly unknown: readonly string[];
+  /** Variables that say more of a webhook that has no address; worth a warning. */
+  readonly idle: readonly string[];
 }
 
 const VARIABLES = [
@@ -72,6 +74,7 @@ export function readEnvironment(
     store: readStore(reader, loads.store),
     storeKeys: readStoreKeys(reader),
     unknown: Object.keys(env).filter((name) => looksLikeOurs(name)),
+    idle: readIdle(reader),
   };
   if (reader.problems.length > 0) throw environmentError(reader.problems);
   return settings;

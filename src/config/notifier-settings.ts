@@ -32,6 +32,16 @@ function checkUnused(reader: EnvironmentReader, used: readonly NotifierKind[]): 
   }
 }
 
+/** Checked all the same. @returns their names. */
+export function readIdle(reader: EnvironmentReader): string[] {
+  if (reader.text('WEBHOOK_URL') !== undefined || reader.list('NOTIFIERS')?.includes('webhook')) return [];
+  headers(reader);
+  secret(reader);
+  return ['WEBHOOK_HEADERS', 'WEBHOOK_SECRET', 'WEBHOOK_SECRET_FILE']
+    .filter((name) => reader.text(name) !== undefined)
+    .map((name) => `SHUTDOWN_${name}`);
+}
+
 function requirePackage(reader: EnvironmentReader, kind: NotifierKind): void {
   const name = PACKAGES[kind];
   if (name === undefined || isInstalled(name)) return;

@@ -1,5 +1,5 @@
 import { type Clock, MAX_TIMER_MS } from '../clock.js';
-import { ShutdownError, show } from '../errors.js';
+import { misspelt, type OptionNames, ShutdownError, show } from '../errors.js';
 import type { JobInterrupted } from '../events.js';
 import type { Interrupt } from './interrupt.js';
 import type { Job, JobOptions, JobRegistry } from './job.js';
@@ -16,6 +16,8 @@ export interface RegistryListener {
   jobInterrupted(event: JobInterrupted): void;
   /** Its time limit passed or its work ended by it: report it now, the service goes on. */
   jobTimedOut(job: JobHandle): void;
+  /** It was begun with options that do not exist, the first one with these. */
+  jobMisspelt(job: JobHandle, problem: string): void;
 }
 
 /** Holds every open job of one bus, and the three moments of a shutdown: stopping, interrupt, seal. */
@@ -30,6 +32,8 @@ export class OpenJobs implements JobRegistry, JobOwner {
   readonly #reported = new ReportedIds();
   /** Keys of open jobs that are not their ids. */
   readonly #otherKeys = new Set<string>();
+  /** Names of job options that do not exist, as far as they were told of. */
+  readonly #misspelt = new Set<string>();
   #begun = 0;
   #sealed = false;
   /** Jobs of the snapshot that were forgotten since. */
@@ -72,10 +76,16 @@ export class OpenJobs implements JobRegistry, JobOwner {
     this.#working += 1;
     this.#keeper?.begun(job);
     this.#listener.jobBegun(job);
+    if (!hasKnownNames(options)) this.#tellOfNames(job, options);
     return job;
   }
 
   async run<T>(options: JobOptions, work: (job: Job) => T | Promise<T>): Promise<T> {
+    if (typeof work !== 'function')
+      throw new ShutdownError(
+        'INVALID_OPTION',
+        `the work of job ${show(options?.type)} is ${show(work)}; allowed: a function, whose promise ends the job`,
+      );
     const job = this.begin(options) as JobHandle;
     try {
       const result = await work(job);
@@ -163,6 +173,15 @@ export class OpenJobs implements JobRegistry, JobOwner {
     this.#listener.jobInterrupted({ job, stage, signal });
   }
 
+  /** Once for each: a job is not refused for it, nor a log filled. */
+  #tellOfNames(job: JobHandle, options: JobOptions): void {
+    const unknown = Object.keys(options).filter((name) => !Object.hasOwn(NAMES, name));
+    const fresh = unknown.filter((name) => !this.#misspelt.has(name));
+    if (fresh.length === 0 || this.#misspelt.size >= MOST_MISSPELT) return;
+    for (const name of fresh) this.#misspelt.add(name);
+    this.#listener.jobMisspelt(job, misspelt(options, NAMES) as string);
+  }
+
   #noteReported({ id, key }: JobHandle): void {
     this.#reported.add(id);
     if (key !== id) this.#reported.add(key);
@@ -211,6 +230,26 @@ class ReportedIds {
   mayHave(id: string): boolean {
     return this.#overflown || this.#ids.has(id);
   }
+}
+
+const NAMES: OptionNames<JobOptions> = {
+  type: true,
+  payload: true,
+  id: true,
+  timeoutMs: true,
+  gracefulTimeoutMs: true,
+};
+const MOST_MISSPELT = 20;
+
+/** Counted, not looked up: it is asked for every job. One that is `undefined` is looked up after all. */
+function hasKnownNames(options: JobOptions): boolean {
+  let left = 1;
+  if (options.payload !== undefined) left += 1;
+  if (options.id !== undefined) left += 1;
+  if (options.timeoutMs !== undefined) left += 1;
+  if (options.gracefulTimeoutMs !== undefined) left += 1;
+  for (const _ in options) left -= 1;
+  return left >= 0;
 }
 
 function checkOptions(options: JobOptions): void {

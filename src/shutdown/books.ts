@@ -17,6 +17,8 @@ export interface RunFacts
   readonly open: number;
   /** Jobs that were begun after it. */
   readonly begun: number;
+  /** The exit code is not smaller, whatever else happened. */
+  readonly leastCode: number;
 }
 
 /** What happened in a run, written down as it happens; in the end it is the report. */
@@ -48,7 +50,7 @@ export class Books {
     this.#failed = true;
   }
 
-  close({ open, begun, errors, ...facts }: RunFacts): ShutdownReport {
+  close({ open, begun, leastCode, errors, ...facts }: RunFacts): ShutdownReport {
     const incomplete = this.#incomplete;
     const { delivered, rejected } = this.#outcomes;
     // Whatever has no outcome when the time is up was not taken.
@@ -58,7 +60,7 @@ export class Books {
     const unclean = failed || this.#failed || rejected + expired > 0 || facts.reason.kind === 'error';
     return Object.freeze({
       ...facts,
-      exitCode: unclean ? 1 : 0,
+      exitCode: Math.max(unclean ? 1 : 0, leastCode),
       phases: this.phases,
       handlers: this.handlers,
       jobs: { open, begun, finished, incomplete, delivered, rejected, expired },

@@ -1,5 +1,6 @@
 import { sleep } from '../clock.js';
 import type { ShutdownConfig } from '../config.js';
+import type { Logger } from '../logger.js';
 import type { ShutdownRun } from '../shutdown.js';
 
 /**
@@ -18,6 +19,14 @@ export async function depart(config: ShutdownConfig, run: ShutdownRun, end: () =
   await flushOutput(config.process, config.clock, Math.max(run.remainingMs(), 50));
   if (typeof config.exit === 'function') run.release();
   end();
+}
+
+/** A server that nobody drains shows in no handler: its clients learn of the shutdown by a reset. */
+export function tellOfServers(log: Logger): void {
+  if (!process.getActiveResourcesInfo().includes('TCPServerWrap')) return;
+  log.info(
+    'a server still listens, and its clients are cut off by the exit: drainServer(server) of shutdown-bus/http lets them finish',
+  );
 }
 
 /** Ends the process, or tells the one who asked to be told. */

@@ -6,7 +6,7 @@ import type { HandlerReport, ShutdownReport } from '../report.js';
 
 /** The trigger, and what it finds. A fatal error with its stack. */
 export function logStopping(log: Logger, { reason, budgetMs, openJobs }: ShutdownStopping): void {
-  log.info(`stopping: ${describeReason(reason)}, ${openJobs} jobs open, budget ${budgetMs} ms`);
+  log.info(`stopping: ${describeReason(reason)}, ${openJobs} jobs open, budget ${Math.round(budgetMs)} ms`);
   if (reason.kind === 'error' && reason.error instanceof Error)
     log.error(`${reason.origin}: ${stackOf(reason.error)}`);
 }
@@ -27,8 +27,8 @@ export function logHandler(log: Logger, { name, outcome, durationMs, error }: Ha
   else log.error(line);
 }
 
-/** The end in a few lines: what became of the jobs, and the exit code with its reason. */
-export function logReport(log: Logger, report: ShutdownReport): void {
+/** The end in a few lines: what became of the jobs, and the exit code with its reason; `others` is one from outside of this bus. */
+export function logReport(log: Logger, report: ShutdownReport, others?: string): void {
   const { jobs, notifiers, durationMs, budgetMs, exitCode } = report;
   for (const { notifier, delivered, rejected, expired, attempts } of notifiers) {
     log.info(
@@ -37,11 +37,11 @@ export function logReport(log: Logger, report: ShutdownReport): void {
   }
   log.info(
     `stopped: ${describeReason(report.reason)}, ${durationMs} of ${budgetMs} ms, ${jobs.finished} jobs finished, ` +
-      `${jobs.incomplete} incomplete, ${jobs.delivered} delivered, exit code ${exitCode}${because(report)}`,
+      `${jobs.incomplete} incomplete, ${jobs.delivered} delivered, exit code ${exitCode}${because(report, others)}`,
   );
 }
 
-function because({ exitCode, handlers, jobs, reason }: ShutdownReport): string {
+function because({ exitCode, handlers, jobs, reason }: ShutdownReport, others?: string): string {
   if (exitCode === 0) return '';
   const names = handlers
     .filter(({ outcome }) => outcome === 'failed' || outcome === 'timed-out')
@@ -49,6 +49,7 @@ function because({ exitCode, handlers, jobs, reason }: ShutdownReport): string {
   const lost = jobs.rejected + jobs.expired;
   if (lost > 0) names.push(`${lost} jobs rejected or expired`);
   if (reason.kind === 'error') names.push(reason.origin);
+  if (others !== undefined) names.push(others);
   if (names.length === 0) names.push('an error that nobody caught during the shutdown');
   return ` because of ${names.join(', ')}`;
 }

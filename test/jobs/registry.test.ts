@@ -12,6 +12,28 @@ describe('the job registry', () => {
     expect(job.startedAt).toBe('2030-01-01T00:00:00.000Z');
   });
 
+  it('an option that does not exist is told of once, and the job is begun all the same', () => {
+    const { bus, lines } = createTestBus();
+    const misspelt = { type: 'render', id: 'r1', timeout: 5 };
+    bus.jobs.begin(misspelt);
+    bus.jobs.begin({ ...misspelt, id: 'r2' });
+    bus.jobs.begin({ type: 'render', id: 'r3', payload: undefined, ...{ timeoutMs: undefined } });
+    expect(bus.jobs.size).toBe(3);
+    expect(lines).toEqual([
+      expect.stringContaining('job render r1: "timeout" is no option, allowed: type, payload, id, timeoutMs'),
+    ]);
+  });
+
+  it('work that is no function is refused before the job is begun', async () => {
+    const { bus } = createTestBus();
+    const run = bus.jobs.run({ type: 'render' }, undefined as never);
+    await expect(run).rejects.toMatchObject({
+      code: 'INVALID_OPTION',
+      message: 'the work of job "render" is undefined; allowed: a function, whose promise ends the job',
+    });
+    expect(bus.jobs.size).toBe(0);
+  });
+
   it('A31: a finished job leaves on return, on throw and on dispose, and is never reported', async () => {
     const { bus, notifier } = createTestBus();
     await bus.jobs.run({ type: 'returns' }, () => 'result');

@@ -107,6 +107,19 @@ describe('a real process and a real signal', () => {
     expect(stdout.match(/stopping: \w+/g)).toEqual(['stopping: SIGINT']);
   });
 
+  it('a server that nobody drains is told of at the exit, one that is closed by then is not', async () => {
+    const said = async (env: NodeJS.ProcessEnv) =>
+      (await startAndKill('careless.js', 'SIGTERM', { env })).stderr;
+    expect(await said({ SERVES: '1' })).toMatch(/a server still listens, .* drainServer\(server\)/);
+    expect(await said({})).not.toContain('a server still listens');
+  });
+
+  it('an exit by another listener is told of, with the handler that it cuts off', async () => {
+    const { code, stderr } = await startAndKill('careless.js', 'SIGTERM', { env: { EXITS: '1' } });
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/the process ends with 0 in the middle .*; unfinished: "database"/);
+  });
+
   it('a bad environment stops the service at start with one error that lists every bad variable', async () => {
     const { code, stderr } = await start('open-job.js', {
       env: {
