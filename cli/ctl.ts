@@ -2,9 +2,9 @@ import { readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { type ControlAnswer, type ControlRequest, isAnswered, pidOfControl } from '../supervisor/control.js';
+import { type ControlAnswer, type ControlRequest, knock, pidOfControl } from '../supervisor/control.js';
 import type { SupervisorState } from '../supervisor/events.js';
-import { stateFolder } from '../supervisor/state-folder.js';
+import { placeOf, stateFolders } from '../supervisor/state-folder.js';
 import { describeOptions, type OptionTable, readOptions, readWhole, UsageError } from './usage.js';
 
 const OPTIONS: OptionTable = {
@@ -85,25 +85,39 @@ function requestFrom([command, ...rest]: readonly string[], unhurried: boolean):
 /** @throws {UsageError} */
 async function findSocket({ control, pid }: Readonly<Record<string, unknown>>): Promise<string> {
   if (typeof control === 'string') return control;
-  const folder = stateFolder(process.env);
-  const sockets = readdirSync(folder).filter((file) => {
-    const owner = pidOfControl(file);
-    return owner !== undefined && (pid === undefined || owner === Number(pid));
-  });
-  // Who was killed has left its own; its number may be another process by now.
-  const answered = await Promise.all(sockets.map((file) => isAnswered(join(folder, file))));
-  const [one, ...others] = sockets.filter((_, index) => answered[index]);
+  const wanted = typeof pid === 'string' ? readWhole('--pid', pid) : undefined;
+  const folders = stateFolders(process.env);
+  const [one, ...others] = await firstOf(folders, (folder) => socketsIn(folder, wanted));
   if (one === undefined)
     throw new UsageError(
-      pid === undefined
-        ? `no supervisor of this user is running (no socket in ${folder}); one elsewhere is found by --control <path>`
-        : `no supervisor runs as process ${pid} (no such socket in ${folder})`,
+      `no supervisor${wanted === undefined ? '' : ` with process ${wanted}`} is found: no socket of a running one in ` +
+        `${folders.join(', ') || placeOf(process.env)}; one elsewhere is found by --control <path>, and its log says the path`,
     );
   if (others.length > 0)
     throw new UsageError(
       `several are running: choose one by --pid ${[one, ...others].map(pidOfControl).join(' | ')}`,
     );
-  return join(folder, one);
+  return one;
+}
+
+/** What is found in the first folder that has any: the one these variables say comes first. */
+async function firstOf(folders: readonly string[], look: (folder: string) => Promise<string[]>) {
+  for (const folder of folders) {
+    const found = await look(folder);
+    if (found.length > 0) return found;
+  }
+  return [];
+}
+
+/** Those that are answered: who was killed has left its own, and its number may be another process by now. */
+async function socketsIn(folder: string, wanted: number | undefined): Promise<string[]> {
+  const paths = readdirSync(folder)
+    .filter(
+      (file) => pidOfControl(file) !== undefined && (wanted ?? pidOfControl(file)) === pidOfControl(file),
+    )
+    .map((file) => join(folder, file));
+  const answers = await Promise.all(paths.map(knock));
+  return paths.filter((_, index) => answers[index] === 'answered');
 }
 
 function ask(path: string, request: ControlRequest): Promise<ControlAnswer> {

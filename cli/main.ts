@@ -21,7 +21,8 @@ async function main([name = '--help', ...args]: readonly string[]): Promise<void
   const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (load !== undefined) await (await load())(args);
   else if (name === '--help' || name === '-h' || name === 'help') process.stdout.write(HELP);
-  else if (name === '--version') process.stdout.write(`${version()}\n`);
+  else if (name === '--version' || name === '-v' || name === 'version')
+    process.stdout.write(`${version()}\n`);
   else {
     process.stderr.write(`there is no command ${JSON.stringify(name)}\n\n${HELP}`);
     process.exitCode = 2;

@@ -1,4 +1,4 @@
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, readdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -54,15 +54,40 @@ export function pidOfControl(file: string): number | undefined {
   return pid === undefined ? undefined : Number(pid);
 }
 
-/** Whether somebody listens at that path. */
-export function isAnswered(path: string): Promise<boolean> {
+/** Who listens at that path: somebody, or nobody any more. One that cannot be asked is `'silent'`. */
+export function knock(path: string): Promise<'answered' | 'refused' | 'silent'> {
   return new Promise((resolve) => {
     const socket = connect(path, () => {
-      resolve(true);
+      resolve('answered');
       socket.destroy();
     });
-    socket.on('error', () => resolve(false));
+    socket.on('error', ({ code }: NodeJS.ErrnoException) =>
+      resolve(code === 'ECONNREFUSED' ? 'refused' : 'silent'),
+    );
   });
+}
+
+/** Removes what supervisors that were killed have left in that folder. Never rejects. */
+export async function sweep(folder: string): Promise<void> {
+  try {
+    for (const file of readdirSync(folder)) {
+      const pid = pidOfControl(file);
+      const path = join(folder, file);
+      // One that is about to listen refuses as well.
+      if (pid === undefined || isAlive(pid) || !(await isLeftBehind(path))) continue;
+      rmSync(path, { force: true });
+    }
+  } catch {
+    // Whoever may not remove them leaves them.
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /**
@@ -117,7 +142,7 @@ function listenPrivately(server: Server, path: string): void {
 
 /** A socket of somebody who was killed. Nothing else that may have that name. */
 async function isLeftBehind(path: string): Promise<boolean> {
-  return isSocket(path) && !(await isAnswered(path));
+  return isSocket(path) && (await knock(path)) === 'refused';
 }
 
 function converse(socket: Socket, controlled: Controlled): void {

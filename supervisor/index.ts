@@ -1,6 +1,6 @@
 import cluster from 'node:cluster';
 import { ShutdownError } from '../src/index.js';
-import { stderrLogger } from '../src/logger.js';
+import { loggerOf, stderrLogger } from '../src/logger.js';
 import { checkProgram } from './check-options.js';
 import { beInit } from './manners/init.js';
 import { warnOfParent } from './manners/npm-parent.js';
@@ -37,8 +37,9 @@ export function supervise(options: SuperviseOptions): Supervisor {
   const log = settings.bus.logger ?? stderrLogger;
   // Before anything else: without koffi a shell takes the place of process 1 and starts this program once more.
   beInit(log);
-  warnOfParent(log);
-  return new Supervisor(settings);
+  const supervisor = new Supervisor(settings);
+  warnOfParent(loggerOf(supervisor.bus));
+  return supervisor;
 }
 
 export type { BlockedReport } from './blocked-stack/memory.js';

@@ -66,6 +66,8 @@ export interface WorkerOrders {
   readonly blockedMs?: number | undefined;
   /** After so many it ends the worker, once the primary is gone. @default never */
   readonly abandonedMs?: number | undefined;
+  /** Milliseconds after which one that was asked to end is killed. */
+  readonly endMs: number;
   /** How lines begin that are written before the worker has a bus. */
   readonly logPrefix: string;
   /** Answered in every server that the application does not drain itself. */

@@ -29,15 +29,36 @@ export function stateFolder(env: NodeJS.ProcessEnv): string {
       `the folder ${path} for open jobs and the control socket cannot be made: ${messageOf(error)}; ${REMEDY}`,
     );
   }
-  // What systemd has made may be a link of its own; what stands in a folder for everybody must be none.
-  const { uid, mode } = env.STATE_DIRECTORY ? statSync(path) : lstatSync(path);
-  const own = process.getuid?.() ?? uid;
-  const isOpen = process.platform !== 'win32' && (mode & 0o022) !== 0;
-  if (uid === own && !isOpen) return path;
+  const { isOwn, uid } = lookAt(path, Boolean(env.STATE_DIRECTORY));
+  if (isOwn) return path;
   throw new ShutdownError(
     'INVALID_ENVIRONMENT',
     `the folder ${path} belongs to user ${uid} or others may write to it, and open jobs would be kept there; remove it, or ${REMEDY}`,
   );
+}
+
+/**
+ * Every such folder of this user that is there: whoever looks for a supervisor may have other variables than the one that has started it.
+ */
+export function stateFolders(env: NodeJS.ProcessEnv): string[] {
+  const session = process.getuid && `/run/user/${process.getuid()}`;
+  const places = [env, { ...env, STATE_DIRECTORY: '' }, { XDG_RUNTIME_DIR: session }, {}].map(placeOf);
+  return [...new Set(places)].filter((path, index) => {
+    try {
+      return lookAt(path, index === 0 && Boolean(env.STATE_DIRECTORY)).isOwn;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** @param isManaged systemd has made it: it may be a link of its own. What stands in a folder for everybody must be none. */
+function lookAt(path: string, isManaged: boolean): { readonly isOwn: boolean; readonly uid: number } {
+  const stat = isManaged ? statSync(path) : lstatSync(path);
+  const { uid, mode } = stat;
+  const own = process.getuid?.() ?? uid;
+  const isOpen = process.platform !== 'win32' && (mode & 0o022) !== 0;
+  return { isOwn: uid === own && !isOpen, uid };
 }
 
 /** A name for what belongs to one program: two with the same file name are told apart. */
@@ -46,7 +67,8 @@ export function nameOf(exec: string): string {
   return `${file}-${createHash('sha256').update(exec).digest('hex').slice(0, 8)}`;
 }
 
-function placeOf({ STATE_DIRECTORY, XDG_RUNTIME_DIR }: NodeJS.ProcessEnv): string {
+/** Where it is, by these variables. */
+export function placeOf({ STATE_DIRECTORY, XDG_RUNTIME_DIR }: NodeJS.ProcessEnv): string {
   // Several, with colons between, when the unit asks for several.
   const [first] = (STATE_DIRECTORY ?? '').split(':');
   if (first) return first;

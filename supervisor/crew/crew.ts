@@ -35,6 +35,9 @@ export interface CrewParts {
 /** A signal to the whole group is the primary's business as well: so long it may take to hear of it. */
 const GROUP_MS = 50;
 
+const SERVERLESS =
+  "; no server of it listens; for a program without one: ready 'started' (--ready started), or process.send('ready')";
+
 /** So many in a row, before any was ever ready. */
 const MOST_STILLBORN = 5;
 
@@ -84,7 +87,7 @@ export class Crew {
 
   /** One more, whatever is wanted: the successor of one that is still there. */
   start(): WorkerProcess {
-    const { settings, env, listener, log, logPrefix } = this.#parts;
+    const { settings, env, listener, log, endMs, logPrefix } = this.#parts;
     const worker = new WorkerProcess(
       settings,
       {
@@ -101,7 +104,7 @@ export class Crew {
         ended: (one, code, signal) => this.#ended(one, code, signal),
       },
       env,
-      logPrefix,
+      { endMs, logPrefix },
     );
     this.#workers.set(worker.id, worker);
     listener.started(worker.view);
@@ -173,8 +176,10 @@ export class Crew {
   }
 
   #silent(worker: WorkerProcess, silentMs: number, signal: NodeJS.Signals): void {
-    const what = worker.state === 'starting' ? 'is not ready' : 'gives no sign of life';
-    this.#parts.log.warn(`worker ${labelOf(worker)} ${what} for ${silentMs} ms: ${signal}`);
+    const isStarting = worker.state === 'starting';
+    const what = isStarting ? 'is not ready' : 'gives no sign of life';
+    const cure = isStarting && this.#parts.settings.ready === 'listening' ? SERVERLESS : '';
+    this.#parts.log.warn(`worker ${labelOf(worker)} ${what} for ${silentMs} ms: ${signal}${cure}`);
     this.#parts.listener.silent(worker.view, silentMs, signal);
     // Its successor need not wait for its end.
     this.fill();

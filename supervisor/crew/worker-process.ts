@@ -61,7 +61,7 @@ export class WorkerProcess {
     settings: SuperviseSettings,
     listener: WorkerListener,
     env: NodeJS.ProcessEnv,
-    logPrefix: string,
+    more: Pick<WorkerOrders, 'endMs' | 'logPrefix'>,
   ) {
     this.#settings = settings;
     this.#listener = listener;
@@ -71,7 +71,7 @@ export class WorkerProcess {
     this.#mostAgeMs = jittered(settings.maxAgeMs, settings.jitter);
     this.#worker = cluster.fork({
       ...env,
-      [ORDERS_VARIABLE]: JSON.stringify({ ...ordersFor(settings, beatMs), logPrefix }),
+      [ORDERS_VARIABLE]: JSON.stringify({ ...ordersFor(settings, beatMs), ...more }),
     });
     this.id = this.#worker.id;
     this.pid = this.#worker.process.pid ?? 0;
@@ -276,7 +276,7 @@ function jittered(most: number | undefined, jitter: number): number {
   return most === undefined ? Number.POSITIVE_INFINITY : most * (1 - jitter * Math.random());
 }
 
-function ordersFor(settings: SuperviseSettings, beatMs: number): Omit<WorkerOrders, 'logPrefix'> {
+function ordersFor(settings: SuperviseSettings, beatMs: number): Omit<WorkerOrders, 'endMs' | 'logPrefix'> {
   const { timeoutMs, killGapMs, blockedStack, drainOnTerm, readinessPath, livenessPath } = settings;
   const blockedMs = timeoutMs === 0 ? MOST_BLOCKED_MS : Math.min(MOST_BLOCKED_MS, timeoutMs / 2);
   return {

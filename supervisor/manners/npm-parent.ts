@@ -51,7 +51,7 @@ function byProcesses({ env, ppid, read }: Ancestry): string | undefined {
   }
   const manager = MANAGERS.exec(ancestor?.args.join(' ') ?? '')?.[1];
   if (manager === undefined || env.npm_lifecycle_event === undefined) return undefined;
-  const command = `${manager} run ${env.npm_lifecycle_event}`;
+  const command = commandOf(manager, env.npm_lifecycle_event);
   if (shell !== undefined)
     return `"${command}" has started it by a shell (${show(shell.args)}), which hands none on`;
   const isClassic = env.npm_config_user_agent?.startsWith('yarn/1.');
@@ -70,7 +70,12 @@ function byVariables({ platform, env }: Ancestry): string | undefined {
   // Windows has no signals that could get lost.
   if (platform === 'win32' || event === undefined || script?.startsWith('exec ')) return undefined;
   const manager = env.npm_config_user_agent?.split('/')[0] ?? 'npm';
-  return `"${manager} run ${event}" has started it, perhaps by a shell that hands none on`;
+  return `"${commandOf(manager, event)}" has started it, perhaps by a shell that hands none on`;
+}
+
+/** What was typed: `npx` and `npm exec` run a script called npx. */
+function commandOf(manager: string, script: string): string {
+  return script === 'npx' ? 'npx' : `${manager} run ${script}`;
 }
 
 function show(args: readonly string[]): string {

@@ -3,6 +3,7 @@ import { type AnyServer, isHttp2, isServer } from '../../http/any-server.js';
 import { adoptServer, type DrainedServer } from '../../http/drain-server.js';
 import { provisionalBus } from '../../src/default-bus.js';
 import type { ShutdownBus } from '../../src/index.js';
+import { loggerOf } from '../../src/logger.js';
 import { ownCode } from '../../src/own-code.js';
 import type { WorkerOrders } from '../messages.js';
 
@@ -94,6 +95,13 @@ export class Adoption {
       'stopping',
       ownCode(() => this.#host.stopping()),
     );
+    const { budgetMs } = bus.config;
+    const { endMs } = this.#orders;
+    if (budgetMs > endMs)
+      loggerOf(bus).warn(
+        `budgetMs is ${budgetMs}, and the supervisor ends this worker after ${endMs}: leave budgetMs out here, and give it to the ` +
+          'supervisor (--budget, SHUTDOWN_BUDGET_MS), which keeps a part of it',
+      );
   }
 
   #move(bus: ShutdownBus): void {

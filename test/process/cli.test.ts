@@ -18,6 +18,7 @@ import { type Child, type Ending, start } from './child.js';
 import { pidsWith } from './processes.js';
 
 const MAIN = '../../../dist/cli/main.js';
+const CARELESS = fileURLToPath(new URL('./fixtures/careless.js', import.meta.url));
 const APP = fileURLToPath(new URL('./fixtures/cli-service.js', import.meta.url));
 
 let folder: string;
@@ -33,6 +34,7 @@ afterEach(async () => {
 /** Supervisors of no other test, and of nobody else, are found. */
 const environment = (env: NodeJS.ProcessEnv) => ({
   XDG_RUNTIME_DIR: folder,
+  TMPDIR: folder,
   STATE_DIRECTORY: '',
   WEB_CONCURRENCY: '',
   SHUTDOWN_STORE: 'memory',
@@ -107,7 +109,8 @@ describe('shutdown-bus', () => {
 
   it('shows its version', async () => {
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-    expect(await type('--version')).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' });
+    for (const spelling of ['--version', '-v', 'version'])
+      expect(await type(spelling)).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 
   it.each(['dance', 'toString', '--wrong'])(
@@ -209,7 +212,36 @@ describe('shutdown-bus run', () => {
   it('has no control socket where none is wanted', async () => {
     await supervise(['-w', '1', '--no-control']);
     expect(sockets()).toEqual([]);
-    expectMistake(await ctl('status'), 'no supervisor of this user is running');
+    expectMistake(await ctl('status'), 'no supervisor is found');
+  });
+
+  it('a program without a server is ended for it, and the line says what helps', async () => {
+    const program = join(folder, 'cron.mjs');
+    writeFileSync(program, 'setInterval(() => {}, 1000)');
+    const supervisor = begin(['run', '-w', '1', '--start-timeout', '500ms', program]);
+    await supervisor.line('is not ready for');
+    expect(supervisor.texts().stderr).toMatch(/ms: SIGKILL; no server of it listens; .*--ready started/);
+  });
+
+  it('a program that cannot start: the exit code, and the last line says it and why', async () => {
+    const program = join(folder, 'bad.mjs');
+    writeFileSync(program, 'throw new Error("bad release")');
+    const { code, stderr } = await begin(['run', '-w', '1', program]).ended;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/exit code 1 because of what the workers ended with: 1\n$/);
+  });
+
+  it('a program with a longer budget of its own is told that it does not get it', async () => {
+    const lines = async (budget: string) => {
+      const supervisor = begin(['run', '-w', '1', CARELESS], { SERVES: '1', BUDGET: budget });
+      await supervisor.line('is ready');
+      supervisor.kill('SIGTERM');
+      return (await supervisor.ended).stderr;
+    };
+    expect(await lines('60000')).toMatch(
+      /budgetMs is 60000, and the supervisor ends this worker after \d+: leave/,
+    );
+    expect(await lines('1000')).not.toContain('the supervisor ends this worker');
   });
 });
 
@@ -228,6 +260,7 @@ describe('shutdown-bus ctl, mistyped', () => {
     [['scale'], 'scale to how many workers?'],
     [['scale', 'two'], 'the number of workers is "two", allowed: a whole number'],
     [['scale', '2', '3'], '"3" is too much after scale'],
+    [['--pid', 'abc', 'status'], '--pid is "abc", allowed: a whole number'],
     [['--jsn', 'status'], "Unknown option '--jsn'"],
     [['status', '--jsn'], "Unknown option '--jsn'"],
   ])('%j is refused before anybody is asked', async (args, message) => {
@@ -237,9 +270,9 @@ describe('shutdown-bus ctl, mistyped', () => {
 
 describe('shutdown-bus ctl', () => {
   it('says so when no supervisor runs', async () => {
-    const none = `no supervisor of this user is running \\(no socket in ${folder}/shutdown-bus\\); one elsewhere is found by --control <path>`;
-    expectMistake(await ctl('status'), new RegExp(none));
-    expectMistake(await ctl('--pid', '1', 'stop'), 'no supervisor runs as process 1');
+    const none = `no supervisor is found: no socket of a running one in ${folder}/shutdown-bus; one elsewhere is found by --control <path>`;
+    expectMistake(await ctl('status'), none);
+    expectMistake(await ctl('--pid', '1', 'stop'), 'no supervisor with process 1 is found');
     // Not a mistake in what was typed: it may be there the next time.
     expectMistake(
       await ctl('--control', join(folder, 'none.sock'), 'status'),
@@ -364,15 +397,27 @@ describe('the control socket', () => {
     }
   });
 
+  it('is found by whoever has other variables than the one that has started it', async () => {
+    const supervisor = await supervise(['-w', '1'], { XDG_RUNTIME_DIR: '' });
+    try {
+      expect((await ctl('status')).stdout).toContain(`(pid ${pidOf(supervisor)})`);
+      const nearer = await supervise();
+      expect((await ctl('status')).stdout).toContain(`(pid ${pidOf(nearer)})`);
+    } finally {
+      supervisor.kill('SIGTERM');
+      await supervisor.ended;
+    }
+  });
+
   it('of a supervisor that was killed confuses nobody, also when its number is somebody else’s by now', async () => {
     const killed = await supervise();
     const left = socketOf(killed);
     killed.kill('SIGKILL');
     await killed.ended;
     expect(sockets()).toEqual([left]);
-    expectMistake(await ctl('status'), 'no supervisor of this user is running');
+    expectMistake(await ctl('status'), 'no supervisor is found');
     renameSync(left, left.replace(/\d+\.sock$/, `${process.pid}.sock`));
-    expectMistake(await ctl('status'), 'no supervisor of this user is running');
+    expectMistake(await ctl('status'), 'no supervisor is found');
     const next = await supervise();
     expect(sockets()).toHaveLength(2);
     expect((await ctl('status')).stdout).toContain(`(pid ${pidOf(next)})`);

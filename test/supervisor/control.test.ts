@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,9 +8,10 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   type Controlled,
   controlPath,
-  isAnswered,
+  knock,
   openControl,
   pidOfControl,
+  sweep,
 } from '../../supervisor/control.js';
 import type { ReloadReport, SupervisorState } from '../../supervisor/events.js';
 import { gate, uncaughtErrors, until } from '../http/service.js';
@@ -85,10 +86,10 @@ describe('a control socket', () => {
     const { path, close } = await opened();
     expect(statSync(path).isSocket()).toBe(true);
     expect((statSync(path).mode & 0o777).toString(8)).toBe('600');
-    expect(await isAnswered(path)).toBe(true);
+    expect(await knock(path)).toBe('answered');
     close();
     expect(existsSync(path)).toBe(false);
-    expect(await isAnswered(path)).toBe(false);
+    expect(await knock(path)).toBe('silent');
   });
 
   it('does not change what files of the service may be read', async () => {
@@ -245,7 +246,7 @@ describe('a path that is taken', () => {
     spawnSync(process.execPath, ['-e', program]);
     open(path).close();
     await settle();
-    expect(await isAnswered(path)).toBe(false);
+    expect(await knock(path)).toBe('refused');
   });
 
   it('in a folder that is not there is a warning', async () => {
@@ -268,13 +269,32 @@ describe('where a control socket is', () => {
     ]);
   });
 
+  it('what killed ones have left there is swept away, and nothing else', async () => {
+    const bind = (name: string) => {
+      const path = join(folder, name);
+      const program = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
+      return spawnSync(process.execPath, ['-e', program]).pid;
+    };
+    const dead = bind('app.sock');
+    for (const pid of [dead, process.pid]) bind(`app.${pid}.sock`);
+    writeFileSync(join(folder, `file.${dead}.sock`), '');
+    const server = createServer().listen(join(folder, `living.${dead}.sock`));
+    undo.push(() => server.close());
+    await until(() => server.listening);
+    await sweep(folder);
+    await sweep(join(folder, 'none'));
+    expect(readdirSync(folder).sort()).toEqual(
+      ['app.sock', `app.${process.pid}.sock`, `file.${dead}.sock`, `living.${dead}.sock`].sort(),
+    );
+  });
+
   it('nobody answers where nothing is, and where something else is', async () => {
     writeFileSync(join(folder, 'file'), '');
-    expect(await isAnswered(join(folder, 'none'))).toBe(false);
-    expect(await isAnswered(join(folder, 'file'))).toBe(false);
+    expect(await knock(join(folder, 'none'))).toBe('silent');
+    expect(await knock(join(folder, 'file'))).toBe('refused');
     const server = createServer().listen(join(folder, 'other'));
     undo.push(() => server.close());
     await until(() => server.listening);
-    expect(await isAnswered(join(folder, 'other'))).toBe(true);
+    expect(await knock(join(folder, 'other'))).toBe('answered');
   });
 });

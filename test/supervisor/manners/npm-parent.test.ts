@@ -49,6 +49,12 @@ describe('a parent that keeps signals to itself', () => {
       'npm run',
     ],
     ['busybox', NPM, [['/bin/busybox', 'sh', '-c', 'node app.js'], ['npm start']], 'npm run'],
+    [
+      'npx',
+      { ...NPM, npm_lifecycle_event: 'npx' },
+      [SHELL, ['npm exec shutdown-bus run']],
+      '"npx" has started',
+    ],
     ['pnpm', NPM, [SHELL, ['node', '/usr/bin/pnpm.cjs', 'start']], 'pnpm run'],
     [
       'yarn 1',
