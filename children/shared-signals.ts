@@ -8,6 +8,10 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
   readonly childPid: number;
+  /** Of the primary, where this process is a worker. */
+  readonly primaryPid?: number | undefined;
+  /** Only this process ends, another one serves in its place. */
+  readonly isSucceeded?: boolean;
   /** What asks the child to end. */
   readonly signal: NodeJS.Signals;
 }
@@ -20,24 +24,25 @@ const TERMINAL_SIGNALS = new Set<NodeJS.Signals>(['SIGINT', 'SIGQUIT', 'SIGHUP']
  *
  * ```
  * a terminal   Ctrl-C, Ctrl-\, hang-up: everybody in its foreground group
- * systemd      SIGTERM: everybody in the unit's control group, unless its KillMode says otherwise
+ * systemd      SIGTERM: everybody in the unit's control group, workers and their children too, unless its KillMode says otherwise
  * Heroku       SIGTERM: every process of the dyno
  * ```
  *
  * KillMode=mixed, and a SIGTERM that somebody sends to the service alone, look the same from here.
  */
 export function isSignalShared(reason: ShutdownReason, where: Surroundings): boolean {
-  if (reason.kind !== 'signal') return false;
+  if (reason.kind !== 'signal' || where.isSucceeded) return false;
   if (reason.signal === 'SIGTERM') return isTermShared(where);
   return TERMINAL_SIGNALS.has(reason.signal) && isInForeground(where);
 }
 
-function isTermShared({ platform, env, pid, childPid, signal }: Surroundings): boolean {
+function isTermShared({ platform, env, pid, childPid, primaryPid, signal }: Surroundings): boolean {
   // SIGTERM is not what ends such a child, whoever has sent it.
   if (signal !== 'SIGTERM') return false;
   if (platform === 'heroku') return true;
   // Everything below a unit inherits its other variables.
-  if (env.SYSTEMD_EXEC_PID !== String(pid)) return false;
+  const { SYSTEMD_EXEC_PID: main } = env;
+  if (main !== String(pid) && main !== String(primaryPid)) return false;
   const groups = readControlGroups(pid);
   return groups !== undefined && groups === readControlGroups(childPid);
 }

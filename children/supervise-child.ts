@@ -1,7 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
+import cluster from 'node:cluster';
 import { MAX_TIMER_MS } from '../src/clock.js';
 import { isShutdownError, PHASE_PRIORITY, type ShutdownContext, ShutdownError } from '../src/index.js';
 import { ownCode } from '../src/own-code.js';
+import { isSucceeded } from '../src/succession.js';
 import { type ChildOptions, type ChildSettings, checkChild, resolveOptions } from './options.js';
 import { readProcess } from './process-table.js';
 import { isSignalShared } from './shared-signals.js';
@@ -68,7 +70,15 @@ function subscribe(child: SupervisedChild, settings: ChildSettings): () => void 
       const { config } = bus;
       const [pid, childPid] = [config.process.pid, child.pid as number];
       const platform = config.platform.name;
-      return isSignalShared(reason, { platform, env: process.env, pid, childPid, signal: ownSignal });
+      return isSignalShared(reason, {
+        platform,
+        env: process.env,
+        pid,
+        childPid,
+        primaryPid: cluster.isWorker ? process.ppid : undefined,
+        isSucceeded: isSucceeded(),
+        signal: ownSignal,
+      });
     }
   };
   return bus.subscribeShutdown(ownCode(stop), {

@@ -77,6 +77,8 @@ function optionsFrom({ values, positionals: [exec, ...args] }: Typed): Supervise
     return value === undefined ? undefined : read(`--${name}`, value);
   };
   const time = (name: string, never?: number) => option(name, (...it) => readTime(...it, never));
+  if (values['no-control'] && values.control !== undefined)
+    throw new UsageError('--control and --no-control, allowed: one of the two');
   const nodeOptions = values['node-option'] as readonly string[] | undefined;
   return {
     exec,

@@ -43,18 +43,44 @@ export function readOptions(args: readonly string[], table: OptionTable): Typed 
       return [name, { type, multiple, ...(short !== undefined && { short }) }];
     }),
   ) satisfies ParseArgsConfig['options'];
-  const config = { args: [...args], options, allowPositionals: true } as const;
+  const typed = withValues(args, table);
+  const config = { args: typed, options, allowPositionals: true } as const;
   const { tokens } = parseArgs({ ...config, strict: false, tokens: true });
   const first = tokens.find(({ kind }) => kind === 'positional' || kind === 'option-terminator');
-  const end = first?.index ?? args.length;
+  const end = first?.index ?? typed.length;
   try {
-    const { values } = parseArgs({ ...config, args: args.slice(0, end) });
-    const rest = args.slice(first?.kind === 'option-terminator' ? end + 1 : end);
+    const { values } = parseArgs({ ...config, args: typed.slice(0, end) });
+    const rest = typed.slice(first?.kind === 'option-terminator' ? end + 1 : end);
     return { values: values as Typed['values'], positionals: rest };
   } catch (error) {
     // Node's own words name the option; its advice on how to escape it is for another case.
     throw new UsageError((error as Error).message.split('. To specify')[0]);
   }
+}
+
+/** Puts an option and its value into one word: a value may begin with a dash, as every option of Node does. */
+function withValues(args: readonly string[], table: OptionTable): string[] {
+  const names = new Map<string, string>();
+  for (const [name, { short }] of Object.entries(table)) {
+    names.set(`--${name}`, name);
+    if (short !== undefined) names.set(`-${short}`, name);
+  }
+  const words: string[] = [];
+  for (let index = 0; index < args.length; index += 1) {
+    const word = args[index] as string;
+    const name = names.get(word);
+    const next = args[index + 1];
+    // What follows the first word that is no option is somebody else's.
+    if (word === '--' || !word.startsWith('-')) return [...words, ...args.slice(index)];
+    const isAlone = name === undefined || table[name]?.value === undefined;
+    // One of our own options there is a value that is missing.
+    if (isAlone || next === undefined || names.has(next)) words.push(word);
+    else {
+      index += 1;
+      words.push(`--${name}=${next}`);
+    }
+  }
+  return words;
 }
 
 /** The options as `--help` shows them. */

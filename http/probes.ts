@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { checkBus } from '../src/config/checks.js';
 import { defaultBus, type ShutdownBus, ShutdownError } from '../src/index.js';
+import { isSucceeded } from '../src/succession.js';
 import { isHttp2Response } from './exchange.js';
-import { isSucceeded } from './succession.js';
 
 /** Answers one request; a handler of node:http, node:http2, Express or anything that has Node's own request and response. */
 export type ProbeListener = (

@@ -3,12 +3,12 @@ import { sleep } from '../src/clock.js';
 import type { ShutdownContext, ShutdownHandler, Subscription } from '../src/index.js';
 import { ownCode } from '../src/own-code.js';
 import { isQuick } from '../src/reason.js';
+import { isSucceeded } from '../src/succession.js';
 import { acceptQueueLength } from './accept-queue.js';
 import { emptyBacklog, isLeftToOthers, turn } from './backlog.js';
 import { companionsClosed } from './companions.js';
 import type { Drain } from './drain.js';
 import { settleClients } from './settle.js';
-import { isSucceeded } from './succession.js';
 
 /** The place of the last step: just after the reports of open jobs, at 100. */
 const ANSWER_PRIORITY = 90;

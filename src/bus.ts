@@ -43,6 +43,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   readonly #ending: Ending;
   readonly #subscribers = new Set<Subscriber>();
   readonly #errors: Error[] = [];
+  /**
+   * @internal The application knows nothing of it: an error that it catches itself is none of this bus's business, and where it listens
+   * for the signal as well, the exit is its own as long as there is time.
+   */
+  standsIn = false;
   #guilt: () => Guilt | undefined = () => undefined;
   #uninstall: (() => void) | undefined = undefined;
   #disposed = false;
@@ -192,7 +197,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     if (config.budgetMs < SECONDS_PERHAPS)
       this.#log.warn(`budgetMs is ${config.budgetMs}: these are milliseconds; were seconds meant?`);
     const undo = installTriggers(this.config, {
-      trigger: (reason) => void this.#ending.begin(reason),
+      trigger: (reason) => this.#begin(reason),
       openJobs: () => this.#registry.size,
       stopping: () => this.state !== 'running',
       hurry: () => this.#ending.haste.hurry(),
@@ -222,6 +227,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#reporter.warmUp().catch(fail);
   }
 
+  #begin(reason: ShutdownReason): void {
+    if (reason.kind === 'error' && this.standsIn && process.listenerCount(reason.origin) > 1) return;
+    void this.#ending.begin(reason);
+  }
+
   #endingHost(): EndingHost {
     return {
       config: this.config,
@@ -233,6 +243,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       subscribers: this.#subscribers,
       errors: this.#errors,
       guilt: () => this.#guilt(),
+      standsIn: () => this.standsIn,
       observed: () => this.eventNames().some((event) => !this.listeners(event).every(isIdleOwnCode)),
       emit: this.emit.bind(this) as EndingHost['emit'],
       stopped: () => {

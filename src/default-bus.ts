@@ -48,12 +48,17 @@ export function configureShutdown(options: ShutdownBusOptions): ShutdownBus {
  */
 export function provisionalBus(moved: (bus: ShutdownBus) => void): ShutdownBus {
   if (shared[DEFAULT_BUS] !== undefined) return shared[DEFAULT_BUS];
-  shared[PROVISIONAL_BUS] ??= { bus: new ShutdownBus(), moved };
+  if (shared[PROVISIONAL_BUS] === undefined) {
+    const bus = new ShutdownBus();
+    bus.standsIn = true;
+    shared[PROVISIONAL_BUS] = { bus, moved };
+  }
   return shared[PROVISIONAL_BUS].bus;
 }
 
 /** It stays. */
 function settle(bus: ShutdownBus): ShutdownBus {
+  bus.standsIn = false;
   shared[DEFAULT_BUS] = bus;
   shared[PROVISIONAL_BUS] = undefined;
   return bus;

@@ -6,7 +6,7 @@ import type { Logger } from './logger.js';
 import { describeReason, reasonName, type ShutdownReason } from './reason.js';
 import { reportWithoutRun, type ShutdownReport } from './report.js';
 import type { Safekeeping } from './safekeeping.js';
-import { depart, endProcess, tellOfServers } from './shutdown/departure.js';
+import { depart, endProcess, outlive, tellOfServers } from './shutdown/departure.js';
 import { Haste } from './shutdown/haste.js';
 import type { ShutdownParts, ShutdownRun } from './shutdown.js';
 
@@ -27,6 +27,8 @@ export interface EndingHost {
   readonly errors: ShutdownParts['errors'];
   readonly observed: ShutdownParts['observed'];
   readonly guilt: ShutdownParts['guilt'];
+  /** Whether the application knows nothing of the bus. */
+  readonly standsIn: () => boolean;
   readonly emit: ShutdownParts['emit'];
   /** Everybody has been told. */
   readonly stopped: () => void;
@@ -50,6 +52,8 @@ export class Ending {
   /** A fatal error came during the shutdown, or after it. */
   #hasFailed = false;
   #hasEnded = false;
+  /** Nobody is waited for any more. */
+  readonly #impatience = new AbortController();
 
   constructor(host: EndingHost) {
     this.#host = host;
@@ -57,7 +61,10 @@ export class Ending {
       config: host.config,
       log: host.log,
       run: () => (this.#state === 'stopping' ? this.#run : undefined),
-      hurried: (event) => host.emit('hurried', event),
+      hurried: (event) => {
+        host.emit('hurried', event);
+        if (event.drainMs === 0) this.#impatience.abort();
+      },
     });
   }
 
@@ -186,10 +193,12 @@ export class Ending {
 
   #leave(run: ShutdownRun, exitCode: number, { leaveShutdown }: Machinery): void {
     const { config, instanceId, log } = this.#host;
-    const leave = (code: number) =>
-      void depart(config, run, () => this.#end(this.#hasFailed ? code || 1 : code));
+    const leave = async (code: number) => {
+      if (this.#host.standsIn()) await outlive(run, code, log, this.#impatience.signal);
+      await depart(config, run, () => this.#end(this.#hasFailed ? code || 1 : code));
+    };
     if (config.exit === true && config.process === process && !this.#isSimulated) tellOfServers(log);
-    const isLast = leaveShutdown(instanceId, exitCode, this.#stays ? undefined : leave);
+    const isLast = leaveShutdown(instanceId, exitCode, this.#stays ? undefined : (code) => void leave(code));
     // Its deadline is over for this run; another bus may have more time.
     if (this.#stays || !isLast) run.release();
   }

@@ -1,6 +1,6 @@
-import { chmodSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { messageOf } from '../src/errors.js';
 import type { Logger, ShutdownReport } from '../src/index.js';
@@ -121,7 +121,8 @@ export function openControl(path: string, controlled: Controlled, log: Logger): 
       fail(error);
     }
   });
-  if (Buffer.byteLength(path) <= MOST_BYTES) listenPrivately(server, path);
+  if (!existsSync(dirname(path))) fail(new Error(`its folder ${dirname(path)} does not exist, create it`));
+  else if (Buffer.byteLength(path) <= MOST_BYTES) listenPrivately(server, path);
   else fail(new Error(`it has more than ${MOST_BYTES} bytes`));
   server.unref();
   return () => {
@@ -182,6 +183,8 @@ async function carryOut(request: ControlRequest, controlled: Controlled): Promis
     }
     case 'scale':
       controlled.scale(request.workers);
+      if (controlled.state().state !== 'running')
+        throw new Error('the supervisor is stopping: it has no use for another number of workers');
       return { ok: true, state: controlled.state() };
     case 'stop': {
       const { exitCode } = await controlled.stop({ unhurried: request.unhurried === true });

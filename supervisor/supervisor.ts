@@ -7,10 +7,12 @@ import {
   type ShutdownBus,
   type ShutdownContext,
   ShutdownError,
+  type ShutdownReason,
   type ShutdownReport,
 } from '../src/index.js';
 import { loggerOf, logPrefix } from '../src/logger.js';
 import { ObservedEmitter } from '../src/observers.js';
+import type { PlatformName } from '../src/platform.js';
 import { isQuick } from '../src/reason.js';
 import { checkWorkers, MOST_WORKERS } from './check-options.js';
 import { controlPath, openControl, sweep } from './control.js';
@@ -32,6 +34,9 @@ export interface StopOptions {
 
 /** From wherever the build has put this file: one folder below its root. */
 const PRELOAD = new URL('../supervisor/worker.js', import.meta.url).href;
+
+/** Platforms whose notice is SIGINT. Elsewhere it is somebody at a keyboard who does not want to wait. */
+const INTERRUPTING: ReadonlySet<PlatformName> = new Set(['fly', 'pm2']);
 
 /** A primary and its workers. Disposing it is not the end of them: call `stop`. */
 export class Supervisor extends ObservedEmitter<SupervisorEvents> {
@@ -185,7 +190,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
     await this.#crew.endAll(
       (worker) => {
         // One that is being replaced takes its time otherwise.
-        if (isQuick(reason) || isInterrupt(reason)) worker.ask('SIGQUIT');
+        if (isQuick(reason) || this.#isFromKeyboard(reason)) worker.ask('SIGQUIT');
         else if (worker.isAsked) return;
         else if (this.bus.isUnhurried) worker.order(this.#unhurriedEnd(remainingMs()));
         else worker.ask('SIGTERM');
@@ -193,6 +198,11 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
       remainingMs() - this.#killMs,
       AbortSignal.any([signal, patience.signal]),
     );
+  }
+
+  #isFromKeyboard(reason: ShutdownReason): boolean {
+    const isInterrupt = reason.kind === 'signal' && reason.signal === 'SIGINT';
+    return isInterrupt && !INTERRUPTING.has(this.bus.config.platform.name);
   }
 
   #unhurriedEnd(budgetMs: number) {
@@ -262,8 +272,4 @@ function setUpCluster({ exec, args, execArgv }: SuperviseSettings): void {
     execArgv: [...execArgv, '--import', PRELOAD],
     stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe'],
   });
-}
-
-function isInterrupt(reason: ShutdownContext['reason']): boolean {
-  return reason.kind === 'signal' && reason.signal === 'SIGINT';
 }

@@ -21,6 +21,36 @@ export async function depart(config: ShutdownConfig, run: ShutdownRun, end: () =
   end();
 }
 
+/** Kept of the budget for the exit itself. */
+const EXIT_MS = 100;
+
+/**
+ * Leaves the end to an application that listens for the signal itself and may be cleaning up: it exits, or has nothing left to do. Resolves
+ * when its time is over, or `signal` aborts; at once where it does not listen.
+ */
+export async function outlive(
+  run: ShutdownRun,
+  code: number,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const { reason } = run;
+  if (reason.kind !== 'signal' || process.listenerCount(reason.signal) < 2) return;
+  const ms = Math.max(0, Math.round(run.remainingMs() - EXIT_MS));
+  log.info(`the program listens for ${reason.signal} itself: the exit is its own, within ${ms} ms`);
+  process.exitCode ||= code;
+  process.channel?.unref();
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms).unref();
+    const leave = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    if (signal.aborted) leave();
+    else signal.addEventListener('abort', leave, { once: true });
+  });
+}
+
 /** A server that nobody drains shows in no handler: its clients learn of the shutdown by a reset. */
 export function tellOfServers(log: Logger): void {
   if (!process.getActiveResourcesInfo().includes('TCPServerWrap')) return;

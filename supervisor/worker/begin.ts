@@ -1,6 +1,6 @@
 import cluster from 'node:cluster';
 import { leaveBacklogToOthers } from '../../http/backlog.js';
-import { succeed } from '../../http/succession.js';
+import { succeed } from '../../src/succession.js';
 import { unrefChannel } from '../../src/triggers/ipc.js';
 import { showTitle } from '../manners/process-title.js';
 import { ORDERS_VARIABLE, read, type WorkerOrders } from '../messages.js';

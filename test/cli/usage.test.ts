@@ -22,6 +22,19 @@ const read = (...args: string[]) => {
   return { ...values, rest: positionals };
 };
 
+describe('options', () => {
+  it('have the next word as their value, also one that begins with a dash', () => {
+    expect(read('--tag', '--no-warnings', '-w', '-1', '-q', 'app.js', '--tag', 'x')).toEqual({
+      tag: ['--no-warnings'],
+      workers: '-1',
+      quiet: true,
+      rest: ['app.js', '--tag', 'x'],
+    });
+    expect(read('--tag=a', '-w2', '--', '--tag')).toEqual({ tag: ['a'], workers: '2', rest: ['--tag'] });
+    expect(() => read('--tag')).toThrow(UsageError);
+  });
+});
+
 describe('a time', () => {
   it.each([
     ['30', 30_000],

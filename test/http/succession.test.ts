@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { succeed } from '../../http/succession.js';
 import type { HandlerReport } from '../../src/index.js';
+import { succeed } from '../../src/succession.js';
 import { closeServices, gate, openService, until } from './service.js';
 
 afterEach(() => {

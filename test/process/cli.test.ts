@@ -155,6 +155,8 @@ describe('shutdown-bus run, mistyped', () => {
       ['--timeout', 'never', '--graceful-timeout', '5'],
       'gracefulTimeoutMs 5000 has no effect where timeoutMs',
     ],
+    [['-w', '-1'], '--workers is "-1", allowed: a whole number'],
+    [['--no-control', '--control', '/x'], '--control and --no-control, allowed: one of the two'],
     [['--budget', 'never'], '--budget is "never", allowed: a time such as 30, 30s, 500ms, 5m, 2h'],
     [['--jitter', '10%'], '--jitter is "10%", allowed: 0 to 1'],
     [['--ready', 'soon'], `ready is "soon", allowed: 'listening' or 'started'`],

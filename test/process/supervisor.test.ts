@@ -151,11 +151,98 @@ describe('a stop', () => {
   });
 
   it('a worker that was told to end and has its own handler for it keeps that handler', async () => {
-    const service = await startSupervised({}, { OWN_HANDLER: '1' });
+    const service = await startSupervised({}, { OWN_HANDLER: 'closes' });
     service.primary.kill('SIGTERM');
     const { stdout, code } = await service.primary.ended;
     expect([...stdout.matchAll(/^own handler/gm)]).toHaveLength(2);
     expect(code).toBe(0);
+  });
+
+  it.each([
+    ['closes, cleans up and exits', 0],
+    ['cleans up and exits with 7', 7],
+    ['cleans up and ends', 0],
+  ])('D05 D21: a program with a clean-up of its own comes to its end: it %s', async (OWN_HANDLER, code) => {
+    const service = await startSupervised({ workers: 1 }, { OWN_HANDLER });
+    await service.call('reload');
+    await service.event('worker-ended');
+    expect(service.primary.texts().stdout.match(/^cleaned up/gm)).toHaveLength(1);
+    service.primary.kill('SIGTERM');
+    const ending = await service.primary.ended;
+    expect(ending.stdout.match(/^cleaned up/gm)).toHaveLength(2);
+    expect(ending.code).toBe(code);
+  });
+
+  it('a program that hears the signal and does not end is waited for within the budget', async () => {
+    const service = await startSupervised({ workers: 1, budgetMs: 2000 }, { OWN_HANDLER: 'never ends' });
+    service.primary.kill('SIGTERM');
+    const { code, stderr, afterKillMs } = await service.primary.ended;
+    expect(stderr).toMatch(/the program listens for SIGTERM itself: the exit is its own, within \d+ ms/);
+    expect(stderr).not.toContain('SIGKILL');
+    expect(code).toBe(0);
+    expect(afterKillMs).toBeGreaterThan(1000);
+    expect(afterKillMs).toBeLessThan(2000);
+  });
+
+  it('a program that is waited for is not when SIGQUIT comes', async () => {
+    const service = await startSupervised({ workers: 1, budgetMs: 60_000 }, { OWN_HANDLER: 'never ends' });
+    service.primary.kill('SIGTERM');
+    await service.primary.line('the exit is its own');
+    service.primary.kill('SIGQUIT');
+    expect((await service.primary.ended).afterKillMs).toBeLessThan(10_000);
+  });
+
+  it.each([
+    ['uncaughtException', '/throw'],
+    ['unhandledRejection', '/reject'],
+  ])('a program that catches %s itself goes on', async (CATCHES, path) => {
+    const service = await startSupervised({ workers: 1 }, { CATCHES });
+    const answer = await service.ask(path);
+    await service.primary.line('caught mine');
+    expect(await service.ask()).toBe(answer);
+    expect(service.events('worker-ended')).toEqual([]);
+  });
+
+  it('negative twin: one that does not is replaced', async () => {
+    const service = await startSupervised({ workers: 1 });
+    await service.ask('/throw');
+    expect(await service.event('worker-ended')).toMatchObject({ code: 1 });
+  });
+
+  it.each([
+    ['fly', { FLY_APP_NAME: 'shop' }, /^served/],
+    ['a keyboard', {}, /^cut off/],
+  ])('SIGINT from %s: what it gives an open request', async (_from, env, answer) => {
+    const service = await startSupervised({ budgetMs: 4500 }, env);
+    const asked = service.ask('/slow?ms=1000').then(
+      (text) => (text.startsWith('served') ? text : `cut off: ${text}`),
+      () => 'cut off',
+    );
+    await service.primary.line('slow');
+    service.primary.kill('SIGINT');
+    expect(await asked).toMatch(answer);
+    await service.primary.ended;
+  });
+
+  const CHILD = { SYSTEMD_EXEC_PID: 'own pid', CHILD: '20000 100' };
+
+  it('systemd signals the children of workers as well: they hear it once', async () => {
+    const service = await startSupervised({ app: 'supervised-children.js', budgetMs: 60_000 }, CHILD);
+    for (const pid of service.alive()) process.kill(pid, 'SIGTERM');
+    const { stdout, code } = await service.primary.ended;
+    expect(stdout.match(/^child heard/gm)).toHaveLength(2);
+    expect(code).toBe(0);
+  });
+
+  it('a reload under systemd signals nobody else: children of an old worker are asked at once', async () => {
+    const service = await startSupervised(
+      { app: 'supervised-children.js', budgetMs: 60_000, workers: 1 },
+      CHILD,
+    );
+    const { durationMs } = (await service.call('reload')) as { durationMs: number };
+    expect(service.primary.texts().stdout.match(/^child persisted/gm)).toHaveLength(1);
+    // Three quarters of its time would be 15 s.
+    expect(durationMs).toBeLessThan(10_000);
   });
 });
 

@@ -105,6 +105,11 @@ describe('a control socket', () => {
     expect(await client.ask('{"command":"reload"}\n')).toEqual({ ok: true, state: STATE, reload: RELOAD });
     expect(await client.ask('{"command":"scale","workers":4}\n')).toEqual({ ok: true, state: STATE });
     expect(controlled.scale).toHaveBeenCalledExactlyOnceWith(4);
+    controlled.state.mockReturnValueOnce({ ...STATE, state: 'stopping' });
+    expect(await client.ask('{"command":"scale","workers":4}\n')).toEqual({
+      ok: false,
+      error: 'the supervisor is stopping: it has no use for another number of workers',
+    });
     expect(await client.ask('{"command":"stop"}\n')).toEqual({ ok: true, state: STATE, exitCode: 3 });
     expect(await client.ask('{"command":"stop","unhurried":true}\n')).toMatchObject({ exitCode: 3 });
     expect(controlled.stop.mock.calls).toEqual([[{ unhurried: false }], [{ unhurried: true }]]);
@@ -252,7 +257,9 @@ describe('a path that is taken', () => {
   it('in a folder that is not there is a warning', async () => {
     const { lines } = open(join(folder, 'none', 'door'));
     await until(() => lines.length > 0);
-    expect(lines[0]).toMatch(/cannot be used: listen E.*; shutdown-bus ctl has no effect/);
+    expect(lines[0]).toMatch(
+      /cannot be used: its folder .*none does not exist, create it; shutdown-bus ctl has/,
+    );
   });
 });
 
