@@ -12,7 +12,7 @@ import { isIdleOwnCode } from './own-code.js';
 import type { ShutdownHandler, SubscribeOptions, Subscriber } from './phases.js';
 import type { ShutdownReason } from './reason.js';
 import type { ShutdownReport } from './report.js';
-import { Safekeeping, type SafekeepingHost } from './safekeeping.js';
+import { type OrphanSearch, Safekeeping, type SafekeepingHost } from './safekeeping.js';
 import { createSubscriber } from './shutdown/subscriber.js';
 import type { Guilt } from './shutdown.js';
 import { installTriggers } from './triggers/index.js';
@@ -139,10 +139,10 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
 
   /**
    * @internal Reports what those left that have ended meanwhile, without waiting for the next heartbeat, and goes on doing so during
-   * the shutdown: for a process that survives others. With `isLast` whatever was found before.
+   * the shutdown: for a process that survives others.
    * @returns when what was found has its outcome.
    */
-  reportOrphansNow(options: { readonly isLast?: boolean } = {}): Promise<void> {
+  reportOrphansNow(options: OrphanSearch = {}): Promise<void> {
     return this.#safekeeping?.reportOrphansNow(options) ?? Promise.resolve();
   }
 

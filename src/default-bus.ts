@@ -20,6 +20,11 @@ export function defaultBus(): ShutdownBus {
   return bus ?? settle(shared[PROVISIONAL_BUS]?.bus ?? new ShutdownBus());
 }
 
+/** The bus of this process as it is now, whoever has made it; `undefined` before anybody has. */
+export function currentBus(): ShutdownBus | undefined {
+  return shared[DEFAULT_BUS] ?? shared[PROVISIONAL_BUS]?.bus;
+}
+
 /**
  * Makes the default bus with these options. Where the process was already told to end, it is the one that ends it.
  * @throws {ShutdownError} `ALREADY_CONFIGURED` when it is in use: call this before anything else.

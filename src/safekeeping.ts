@@ -22,6 +22,14 @@ export interface SafekeepingHost {
   degraded(error: Error | undefined): void;
 }
 
+/** How orphans are looked for. */
+export interface OrphanSearch {
+  /** There is no later: also in a pause because nobody took anything. */
+  readonly isLast?: boolean;
+  /** An instance whose process was seen to end. */
+  readonly dead?: string | undefined;
+}
+
 /** All that a bus has to do with its store: what it writes, what it says of itself, and what others left behind. */
 export class Safekeeping {
   readonly keeper: JobKeeper;
@@ -63,10 +71,12 @@ export class Safekeeping {
   }
 
   /** Looks for what others left, now and also while this process ends. Resolves when what was found has its outcome. */
-  async reportOrphansNow(options: { readonly isLast?: boolean }): Promise<void> {
+  async reportOrphansNow({ isLast, dead }: OrphanSearch): Promise<void> {
     this.#survives = true;
     await this.#started;
-    await this.#watch?.look(options);
+    const { store } = this.keeper;
+    if (dead !== undefined) await this.keeper.try(async () => store.expire?.(dead));
+    await this.#watch?.look({ ...(isLast && { isLast }) });
   }
 
   /** The shutdown has begun: survivors will know, and nothing of others is taken any more. */

@@ -113,6 +113,11 @@ export interface JobStore {
   /** Not to be claimed again, whoever began them: kept for a person to look at. Unknown ids are ignored. */
   setAside?(envelopeIds: readonly string[]): Promise<void>;
   /**
+   * That instance is dead: whoever says so has seen its process end. A store that finds this out by a lease ends it, so that what was left
+   * can be claimed at once. Unknown instances are ignored.
+   */
+  expire?(instanceId: string): Promise<void>;
+  /**
    * Makes this process the one owner of a name, any text, for all processes that use the place; `undefined` when another one is, or
    * this one already. A name is given up by `release` and `close`, and is free when its owner is dead, however it died. Settles as soon
    * as that can be known, or with `undefined` soon after `signal` aborts: never waits until it is free. After `close` nothing is owned.

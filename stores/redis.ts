@@ -125,6 +125,10 @@ class RedisStore implements JobStore {
     await this.#open?.claims.settle(envelopeIds, 'aside');
   }
 
+  async expire(instanceId: string): Promise<void> {
+    if (instanceId !== this.#ownId) await this.#open?.claims.expire(instanceId);
+  }
+
   async own(name: string, signal?: AbortSignal): Promise<StoreOwnership | undefined> {
     if (this.#parts === undefined && this.#closing === undefined) throw failure('redisStore: it is not open');
     return this.#open?.names.take(name, signal);

@@ -9,6 +9,8 @@ export interface Beat {
   readonly isLoaded: boolean;
   /** A server listens: node:cluster does not tell of one that shares its port with nobody. */
   readonly isListening: boolean;
+  /** Of its bus, as soon as it has one. */
+  readonly instanceId?: string | undefined;
 }
 
 /** The primary to a worker: end, as if this signal had come. */

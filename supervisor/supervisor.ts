@@ -231,9 +231,9 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
       worn: (worker, why) => void this.#replaceWorn(worker, why),
       blocked: (worker, report) => void this.emit('worker-blocked', { ...worker, ...report }),
       silent: (worker, silentMs, signal) => void this.emit('worker-silent', { ...worker, silentMs, signal }),
-      ended: (ending) => {
+      ended: (ending, { instanceId }) => {
         this.emit('worker-ended', ending);
-        void this.bus.reportOrphansNow();
+        void this.bus.reportOrphansNow({ dead: instanceId });
       },
       hopeless: () => {
         this.#log.error(

@@ -22,6 +22,7 @@ export function around(inner: JobStore, changed: Partial<JobStore>): JobStore {
     markDelivered: (ids) => inner.markDelivered(ids),
     giveBack: async (ids, options) => inner.giveBack?.(ids, options),
     setAside: async (ids) => inner.setAside?.(ids),
+    expire: async (instanceId) => inner.expire?.(instanceId),
     own: async (name, signal) => inner.own?.(name, signal),
     close: () => inner.close(),
     ...changed,

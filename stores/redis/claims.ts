@@ -4,7 +4,7 @@ import type { ClaimOptions, Orphan } from '../../src/store.js';
 import { Hand } from './hand.js';
 import { fieldsOf, indexKey, keysOf } from './keys.js';
 import { ask, type Line } from './line.js';
-import { CLAIM, IS_BACK, RENEW, SETTLE, SUSPECT, UNLIST } from './scripts.js';
+import { CLAIM, EXPIRE, IS_BACK, RENEW, SETTLE, SUSPECT, UNLIST } from './scripts.js';
 import { Search } from './search.js';
 
 /** What it needs to know of its store. */
@@ -59,6 +59,8 @@ export class Claims {
   #settling: Promise<void> = Promise.resolve();
   readonly #search: Search;
   readonly #warned = new Set<string>();
+  /** Known to be dead, and not yet known to have left nothing more. */
+  readonly #dead = new Set<string>();
 
   constructor(host: ClaimsHost) {
     this.#host = host;
@@ -68,6 +70,11 @@ export class Claims {
   /** The next portion of what others left; empty when there is nothing, nobody may be judged, or too many were asked in vain. */
   async claim({ mostTries = MOST_TRIES }: ClaimOptions = {}): Promise<readonly Orphan[]> {
     await this.flush();
+    for (const dead of this.#dead) {
+      const orphans = await this.#claimFrom(dead, mostTries);
+      if (orphans.length > 0) return orphans;
+      this.#dead.delete(dead);
+    }
     if (!this.#host.mayJudge()) return [];
     const { instanceId } = this.#host;
     const endsAt = performance.now() + LOOK_MS;
@@ -79,6 +86,14 @@ export class Claims {
     }
     this.#search.goOn();
     return [];
+  }
+
+  /** Ends the lease of one that is dead: nobody need judge that. */
+  async expire(instanceId: string): Promise<void> {
+    const { prefix } = this.#host;
+    this.#dead.add(instanceId);
+    await this.#ask(EXPIRE, keysOf(prefix, instanceId), []);
+    await this.#ask(SUSPECT, [indexKey(prefix)], [instanceId]);
   }
 
   /** Decides on what was claimed. Resolves when Redis knows, or cannot be told now: then it will be told later. */

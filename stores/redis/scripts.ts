@@ -174,6 +174,9 @@ for i = 1, #chosen, 2 do
 end
 return answer`);
 
+/** Its owner is dead. */
+export const EXPIRE = onInstance(`return redis.call('del', lease)`);
+
 /** `<claimer> <leaseMs> <epoch>`: goes on holding. @returns 0 when another one has it, or the owner is back. */
 export const RENEW = onInstance(`
 local holder = redis.call('get', claim)

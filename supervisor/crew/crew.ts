@@ -15,7 +15,7 @@ export interface CrewListener {
   worn(worker: WorkerProcess, why: string): void;
   blocked(worker: WorkerView, report: BlockedReport): void;
   silent(worker: WorkerView, silentMs: number, signal: NodeJS.Signals): void;
-  ended(worker: WorkerEnding): void;
+  ended(ending: WorkerEnding, worker: WorkerProcess): void;
   /** Worker after worker has died at its start, and none was ever ready: no use in going on. */
   hopeless(): void;
 }
@@ -196,7 +196,7 @@ export class Crew {
     const how = `ended${unexpected ? ', unasked' : ''}: ${signal ?? `exit code ${code}`}`;
     if (failure) log.error(`worker ${worker.id} cannot be started: ${failure.message}`);
     else log[unexpected ? 'warn' : 'info'](`worker ${labelOf(worker)} ${how}`);
-    listener.ended(Object.freeze({ ...worker.view, code, signal, unexpected }));
+    listener.ended(Object.freeze({ ...worker.view, code, signal, unexpected }), worker);
     if (unexpected && !this.#replaced.has(worker)) void this.#replace(worker);
     else this.fill();
   }

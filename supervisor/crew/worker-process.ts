@@ -50,6 +50,7 @@ export class WorkerProcess {
   #hasStarted: (isReady: boolean) => void = () => {};
   #state: WorkerState = 'starting';
   #requests = 0;
+  #instanceId: string | undefined;
   #hasSpoken = false;
   #isWorn = false;
   #isAsked = false;
@@ -99,6 +100,11 @@ export class WorkerProcess {
   get view(): WorkerView {
     const { id, pid, state, startedAt } = this;
     return Object.freeze({ id, pid, state, startedAt, requests: this.#requests });
+  }
+
+  /** Of its bus, as far as it has told. */
+  get instanceId(): string | undefined {
+    return this.#instanceId;
   }
 
   /** Why there never was a process. */
@@ -218,6 +224,7 @@ export class WorkerProcess {
     this.#hasSpoken = true;
     this.#silence.heard();
     this.#requests = beat.requests;
+    this.#instanceId = beat.instanceId ?? this.#instanceId;
     const { ready } = this.#settings;
     if (ready === 'started' ? beat.isLoaded : beat.isListening) this.#becomeReady();
   }

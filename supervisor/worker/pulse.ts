@@ -1,5 +1,6 @@
 import cluster from 'node:cluster';
 import { subscribe } from 'node:diagnostics_channel';
+import { currentBus } from '../../src/default-bus.js';
 import { watchLoop } from '../blocked-stack/watch.js';
 import { REPORTS_FD, type WorkerOrders } from '../messages.js';
 import { tell } from './tell.js';
@@ -47,6 +48,7 @@ export class Pulse {
       requests: this.#requests,
       isLoaded: this.#isLoaded,
       isListening: this.#isListening,
+      instanceId: currentBus()?.instanceId,
     });
   }
 }

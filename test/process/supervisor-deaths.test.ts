@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { Redis } from 'ioredis';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { startRedis } from '../far-ends/redis.js';
 import { envelopesIn, FEW_DESCRIPTORS } from './child.js';
 import { Load } from './load.js';
 import { runs } from './runs.js';
@@ -58,6 +60,30 @@ describe('the death of a worker', () => {
         { pid: victim, signal: 'SIGKILL', unexpected: true },
       ]);
       endSupervised();
+    }
+  });
+
+  it('D18: with jobs in Redis, too, they are reported at once: nobody waits for the end of a lease', async () => {
+    const redis = await startRedis();
+    const admin = new Redis(redis.port, '127.0.0.1');
+    try {
+      const env = { SHUTDOWN_STORE: `redis://127.0.0.1:${redis.port}` };
+      const service = await startSupervised({ app: 'supervised-jobs.js' }, env);
+      const victim = await beginJobs(service, 100);
+      const kept = async () => {
+        const keys = await admin.keys('*:jobs');
+        return Promise.all(keys.map((key) => admin.hlen(key)));
+      };
+      await vi.waitFor(async () => expect(await kept()).toEqual([100]), { timeout: 15_000 });
+      const killedAt = Date.now();
+      process.kill(victim, 'SIGKILL');
+      await service.primary.when(() => idsIn(service).size === 100, 'all jobs are reported');
+      // Leases are 10 s.
+      expect(Date.now() - killedAt).toBeLessThan(5000);
+      endSupervised();
+    } finally {
+      admin.disconnect();
+      await redis.stop();
     }
   });
 
