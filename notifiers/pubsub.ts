@@ -1,5 +1,12 @@
 import { type Envelope, envelopeJson } from '../src/envelope.js';
-import { isShutdownError, messageOf, ShutdownError, toError } from '../src/errors.js';
+import {
+  isShutdownError,
+  messageOf,
+  type OptionNames,
+  refuseMisspelt,
+  ShutdownError,
+  toError,
+} from '../src/errors.js';
 import type { Notifier, Receipt } from '../src/notifier.js';
 import { createLine, isReady, publish } from './pubsub/line.js';
 import { cutText, unlessAborted } from './sdk/peer.js';
@@ -119,7 +126,17 @@ function failed(topic: string, why: string): ShutdownError {
   return new ShutdownError('DELIVERY_FAILED', `Pub/Sub did not take a message for ${topic}: ${why}`);
 }
 
+const NAMES: OptionNames<PubsubNotifierOptions> = {
+  topic: true,
+  client: true,
+  orderingKey: true,
+  name: true,
+  maxBatchSize: true,
+  maxConcurrency: true,
+};
+
 function checked(options: PubsubNotifierOptions) {
+  refuseMisspelt('pubsubNotifier', options, NAMES);
   const { topic, client, orderingKey, name = 'pubsub', maxBatchSize = 1000 } = options;
   const { maxConcurrency = orderingKey === undefined ? 4 : 1 } = options;
   const wrong = (what: string, got: unknown, allowed: string): never => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { PublishBatchResponse } from '@aws-sdk/client-sns';
 import { type Envelope, envelopeJson } from '../src/envelope.js';
-import { isShutdownError, ShutdownError, toError } from '../src/errors.js';
+import { isShutdownError, type OptionNames, refuseMisspelt, ShutdownError, toError } from '../src/errors.js';
 import type { Notifier, Receipt } from '../src/notifier.js';
 import { cutText, unlessAborted } from './sdk/peer.js';
 import { createLine, onlyOnce } from './sns/line.js';
@@ -134,7 +134,17 @@ function receipts(batch: readonly Envelope[], answer: PublishBatchResponse, topi
   });
 }
 
-function checked({ topicArn, messageGroupId, name = 'sns', maxConcurrency = 8 }: SnsNotifierOptions) {
+const NAMES: OptionNames<SnsNotifierOptions> = {
+  topicArn: true,
+  client: true,
+  messageGroupId: true,
+  name: true,
+  maxConcurrency: true,
+};
+
+function checked(options: SnsNotifierOptions) {
+  refuseMisspelt('snsNotifier', options, NAMES);
+  const { topicArn, messageGroupId, name = 'sns', maxConcurrency = 8 } = options;
   const wrong = (what: string, got: unknown, allowed: string) =>
     new ShutdownError('INVALID_OPTION', `snsNotifier: ${what} is ${JSON.stringify(got)}; ${allowed}`);
   const region = /^arn:aws[a-z-]*:sns:([a-z0-9-]+):\d{12}:[\w-]{1,256}(\.fifo)?$/.exec(topicArn)?.[1];

@@ -1,5 +1,5 @@
 import { type Envelope, envelopeJson } from '../src/envelope.js';
-import { messageOf, ShutdownError } from '../src/errors.js';
+import { messageOf, refuseMisspelt, ShutdownError } from '../src/errors.js';
 import type { Notifier } from '../src/notifier.js';
 
 /** Where {@link stdoutNotifier} writes. */
@@ -23,6 +23,7 @@ const listenedTo = new WeakSet<NodeJS.WritableStream>();
  * ```
  */
 export function stdoutNotifier(options: StdoutNotifierOptions = {}): Notifier {
+  refuseMisspelt('stdoutNotifier', options, { stream: true });
   const { stream = process.stdout } = options;
   return {
     name: 'stdout',

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { type Envelope, envelopeJson } from '../src/envelope.js';
-import { messageOf } from '../src/errors.js';
+import { messageOf, type OptionNames, refuseMisspelt } from '../src/errors.js';
 import type { Notifier } from '../src/notifier.js';
 import { connectOnce, createClient, createDrain } from './webhook/client.js';
 import { checkedHeaders, checkedLimit, checkedName, checkedUrl } from './webhook/options.js';
@@ -35,6 +35,18 @@ export interface WebhookNotifierOptions {
   /** Shown in logs and reports. @default 'webhook' */
   readonly name?: string;
 }
+
+const NAMES: OptionNames<WebhookNotifierOptions> = {
+  url: true,
+  secret: true,
+  headers: true,
+  maxBatchSize: true,
+  maxBatchBytes: true,
+  maxConcurrency: true,
+  body: true,
+  name: true,
+};
+
 /**
  * Posts envelopes as CloudEvents, signed with Standard Webhooks headers when there is a secret. One try a call, on
  * sockets that are kept and used again; decided by the status line, whatever the response's body does after it.
@@ -52,6 +64,7 @@ export interface WebhookNotifierOptions {
  * @see https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md
  */
 export function webhookNotifier(options: WebhookNotifierOptions): Notifier {
+  refuseMisspelt('webhookNotifier', options, NAMES);
   const maxBatchSize = checkedLimit('maxBatchSize', options.maxBatchSize ?? 500, 1);
   const maxBatchBytes = checkedLimit('maxBatchBytes', options.maxBatchBytes ?? 524_288, 1024);
   const maxConcurrency = checkedLimit('maxConcurrency', options.maxConcurrency ?? 8, 1);

@@ -79,6 +79,12 @@ export function misspelt<T extends object>(options: T, names: OptionNames<T>): s
     : `${wrong.map(show).join(', ')} is no option, allowed: ${known.join(', ')}`;
 }
 
+/** @throws {ShutdownError} `INVALID_OPTION` for a misspelt option of `who`. */
+export function refuseMisspelt<T extends object>(who: string, options: T, names: OptionNames<T>): void {
+  const problem = misspelt(options ?? {}, names);
+  if (problem !== undefined) throw new ShutdownError('INVALID_OPTION', `${who}: ${problem}`);
+}
+
 /** The same value as an Error: what was thrown need not be one. */
 export function toError(thrown: unknown): Error {
   try {

@@ -1,4 +1,4 @@
-import { ShutdownError, show } from '../src/errors.js';
+import { refuseMisspelt, ShutdownError, show } from '../src/errors.js';
 import type { ClaimOptions, JobStore, Orphan, StoredJob, StoreOwner, StoreOwnership } from '../src/store.js';
 import { asideBytesOf } from './lmdb/aside.js';
 import { Claims, type GivenBack } from './lmdb/claims.js';
@@ -32,7 +32,9 @@ export interface LmdbStoreOptions {
  * A crash of the whole machine may cost the records of its last seconds: nothing is flushed to the disk.
  * @throws {ShutdownError} `PACKAGE_MISSING` when `lmdb` is not installed, `INVALID_OPTION` for a path that is no text.
  */
-export function lmdbStore({ path }: LmdbStoreOptions): JobStore {
+export function lmdbStore(options: LmdbStoreOptions): JobStore {
+  refuseMisspelt('lmdbStore', options, { path: true });
+  const { path } = options;
   if (typeof path !== 'string' || path === '') {
     const advice = 'the folder that holds the jobs, such as "/var/lib/orders/jobs"';
     throw new ShutdownError('INVALID_OPTION', `lmdbStore: path is ${show(path)}; allowed: ${advice}`);
