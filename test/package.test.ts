@@ -47,6 +47,23 @@ describe('the package', () => {
     expect(entries.sort()).toEqual(publicModules.sort());
   });
 
+  it('has the pages that its README leads to, but for tests', () => {
+    const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+    const links = [...readme.matchAll(/\]\((?!https?:|#|test\/)([^)#]+)/g)].map(([, path]) => path as string);
+    const isPacked = (path: string) =>
+      PACKAGE.files.some((entry: string) => path === entry || path.startsWith(`${entry}/`));
+    expect(links.length).toBeGreaterThan(10);
+    expect(links.filter((path) => !isPacked(path) || !existsSync(join(ROOT, path)))).toEqual([]);
+    const anchors = [...readme.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor]) => anchor as string);
+    const headings = [...readme.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
+      title
+        .toLowerCase()
+        .replace(/[^\w\s-]/g, '')
+        .replace(/\s/g, '-'),
+    );
+    expect(anchors.filter((anchor) => !headings.includes(anchor))).toEqual([]);
+  });
+
   it('every entry can be imported and required, and exports something', () => {
     const names = ENTRIES.map(([path]) => path.replace('.', 'shutdown-bus')).filter(
       (name) => !name.endsWith('.json'),
