@@ -93,38 +93,6 @@ describe('a free instance among many that another one has claimed', () => {
   });
 });
 
-describe('the lease of an instance that is known to be dead', () => {
-  it('is over at once when somebody says so, and holds without it', async () => {
-    await leave(1);
-    await admin.set(`shutdown-bus:{${idOf(0)}}:lease`, '1', 'PX', 600_000);
-    await admin.zadd('shutdown-bus:instances', Date.now() + 600_000, idOf(0));
-    const claims = place.claimer();
-    expect(await find(claims, 3)).toEqual([]);
-    await claims.expire(idOf(0));
-    await claims.expire(idOf(99));
-    expect(await findFirst(claims, 2)).toBe(idOf(0));
-  });
-
-  it('need not be judged by anybody: a process that has just come may not do that yet', async () => {
-    const store = redisStore({ url: place.url, leaseMs: 60_000 });
-    place.tenant(store);
-    await leave(2);
-    await store.put({ key: 'k', record: 'a record' });
-    expect(await store.claimOrphans()).toEqual([]);
-    await store.expire?.(idOf(1));
-    expect(await store.claimOrphans()).toMatchObject([{ instanceId: idOf(1) }]);
-    expect(await store.claimOrphans()).toEqual([]);
-  });
-
-  it('is not ended by its own store', async () => {
-    const store = redisStore({ url: place.url });
-    const tenant = place.tenant(store);
-    await store.put({ key: 'k', record: 'a record' });
-    await store.expire?.(tenant.instanceId);
-    expect(await admin.exists(`shutdown-bus:{${tenant.instanceId}}:lease`)).toBe(1);
-  });
-});
-
 describe('one look', () => {
   it('asks fifty instances at most, and with the list itself that is all it says', async () => {
     await leave(200, { holder: 'aaaaaaaaaaaa' });
