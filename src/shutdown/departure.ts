@@ -35,7 +35,7 @@ export async function outlive(
   signal: AbortSignal,
 ): Promise<void> {
   const { reason } = run;
-  if (reason.kind !== 'signal' || process.listenerCount(reason.signal) < 2) return;
+  if (reason.kind !== 'signal' || !isHeardByOthers(reason.signal)) return;
   const ms = Math.max(0, Math.round(run.remainingMs() - EXIT_MS));
   log.info(`the program listens for ${reason.signal} itself: the exit is its own, within ${ms} ms`);
   process.exitCode ||= code;
@@ -49,6 +49,17 @@ export async function outlive(
     if (signal.aborted) leave();
     else signal.addEventListener('abort', leave, { once: true });
   });
+}
+
+const SIGNAL_EXIT = Symbol.for('signal-exit emitter');
+
+/**
+ * Whether anybody else listens who may have something to clean up. The package signal-exit, which many others load, does its work at the
+ * exit, and leaves that to whoever else listens.
+ */
+function isHeardByOthers(signal: NodeJS.Signals): boolean {
+  const { count = 0 } = (globalThis as { [SIGNAL_EXIT]?: { readonly count?: number } })[SIGNAL_EXIT] ?? {};
+  return process.listenerCount(signal) > 1 + count;
 }
 
 /** A server that nobody drains shows in no handler: its clients learn of the shutdown by a reset. */

@@ -184,6 +184,15 @@ describe('a stop', () => {
     expect(afterKillMs).toBeLessThan(2000);
   });
 
+  it('a program with nothing but signal-exit is not waited for, and its clean-up runs at the exit', async () => {
+    const plan = { workers: 1, budgetMs: 60_000 };
+    const service = await startSupervised(plan, { OWN_HANDLER: 'only signal-exit' });
+    service.primary.kill('SIGTERM');
+    const { stdout, afterKillMs } = await service.primary.ended;
+    expect(stdout).toContain('cleaned up');
+    expect(afterKillMs).toBeLessThan(10_000);
+  });
+
   it('a program that is waited for is not when SIGQUIT comes', async () => {
     const service = await startSupervised({ workers: 1, budgetMs: 60_000 }, { OWN_HANDLER: 'never ends' });
     service.primary.kill('SIGTERM');
