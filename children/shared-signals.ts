@@ -10,8 +10,8 @@ export interface Surroundings {
   readonly childPid: number;
   /** Of the primary, where this process is a worker. */
   readonly primaryPid?: number | undefined;
-  /** Only this process ends, another one serves in its place. */
-  readonly isSucceeded?: boolean;
+  /** Its primary has asked this process to end, and nobody else. */
+  readonly isAskedAlone?: boolean;
   /** What asks the child to end. */
   readonly signal: NodeJS.Signals;
 }
@@ -31,7 +31,7 @@ const TERMINAL_SIGNALS = new Set<NodeJS.Signals>(['SIGINT', 'SIGQUIT', 'SIGHUP']
  * KillMode=mixed, and a SIGTERM that somebody sends to the service alone, look the same from here.
  */
 export function isSignalShared(reason: ShutdownReason, where: Surroundings): boolean {
-  if (reason.kind !== 'signal' || where.isSucceeded) return false;
+  if (reason.kind !== 'signal' || where.isAskedAlone) return false;
   if (reason.signal === 'SIGTERM') return isTermShared(where);
   return TERMINAL_SIGNALS.has(reason.signal) && isInForeground(where);
 }

@@ -3,7 +3,7 @@ import cluster from 'node:cluster';
 import { MAX_TIMER_MS } from '../src/clock.js';
 import { isShutdownError, PHASE_PRIORITY, type ShutdownContext, ShutdownError } from '../src/index.js';
 import { ownCode } from '../src/own-code.js';
-import { isSucceeded } from '../src/succession.js';
+import { isAskedAlone } from '../src/succession.js';
 import { type ChildOptions, type ChildSettings, checkChild, resolveOptions } from './options.js';
 import { readProcess } from './process-table.js';
 import { isSignalShared } from './shared-signals.js';
@@ -76,7 +76,7 @@ function subscribe(child: SupervisedChild, settings: ChildSettings): () => void 
         pid,
         childPid,
         primaryPid: cluster.isWorker ? process.ppid : undefined,
-        isSucceeded: isSucceeded(),
+        isAskedAlone: isAskedAlone(),
         signal: ownSignal,
       });
     }

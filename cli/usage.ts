@@ -73,8 +73,8 @@ function withValues(args: readonly string[], table: OptionTable): string[] {
     // What follows the first word that is no option is somebody else's.
     if (word === '--' || !word.startsWith('-')) return [...words, ...args.slice(index)];
     const isAlone = name === undefined || table[name]?.value === undefined;
-    // One of our own options there is a value that is missing.
-    if (isAlone || next === undefined || names.has(next)) words.push(word);
+    // One of our own options there, or the end of all, is a value that is missing.
+    if (isAlone || next === undefined || next === '--' || names.has(next)) words.push(word);
     else {
       index += 1;
       words.push(`--${name}=${next}`);

@@ -9,13 +9,16 @@ import { OpenJobs } from './jobs/registry.js';
 import { createInstanceLogger, type Logger } from './logger.js';
 import { ObservedEmitter } from './observers.js';
 import { isIdleOwnCode } from './own-code.js';
-import type { ShutdownHandler, SubscribeOptions, Subscriber } from './phases.js';
+import { PHASE_PRIORITY, type ShutdownHandler, type SubscribeOptions, type Subscriber } from './phases.js';
 import type { ShutdownReason } from './reason.js';
 import type { ShutdownReport } from './report.js';
 import { type OrphanSearch, Safekeeping, type SafekeepingHost } from './safekeeping.js';
+import { leftForDrain } from './shutdown/reserves.js';
 import { createSubscriber } from './shutdown/subscriber.js';
 import type { Guilt } from './shutdown.js';
+import { FatalErrors } from './triggers/fatal-errors.js';
 import { installTriggers } from './triggers/index.js';
+import type { Others } from './triggers/own-listener.js';
 
 /** Undoes a subscription: call it, or dispose it. Safe to call twice. */
 export type Subscription = (() => void) & Disposable;
@@ -43,11 +46,9 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
   readonly #ending: Ending;
   readonly #subscribers = new Set<Subscriber>();
   readonly #errors: Error[] = [];
-  /**
-   * @internal The application knows nothing of it: an error that it catches itself is none of this bus's business, and where it listens
-   * for the signal as well, the exit is its own as long as there is time.
-   */
-  standsIn = false;
+  /** Listeners of an application that knows nothing of this bus. */
+  #others: Others | undefined = undefined;
+  #fatalErrors: FatalErrors | undefined = undefined;
   #guilt: () => Guilt | undefined = () => undefined;
   #uninstall: (() => void) | undefined = undefined;
   #disposed = false;
@@ -63,7 +64,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.jobs = this.#registry;
     this.#reporter = new Reporter(this.#reporterHost());
     this.#ending = new Ending(this.#endingHost());
-    this.#install();
+    this.#install(options);
   }
 
   /** `running` until the first trigger, `stopped` when the report is there. */
@@ -176,6 +177,21 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     return this.#ending.simulate(reason);
   }
 
+  /**
+   * @internal Acts for an application that knows nothing of it: errors that it listens for are left to it, and where it listens for the
+   * signal as well, the exit is its own as long as there is time. `undefined`: it knows.
+   */
+  standIn(others: Others | undefined): void {
+    this.#others = others;
+    const look = () => {
+      if (this.#uninstall === undefined) return;
+      for (const origin of FatalErrors.origins)
+        this.#fatalErrors?.listen(origin, !this.#others?.hears(origin));
+    };
+    look();
+    if (others) others.onChange = look;
+  }
+
   /** @internal Memory runs out in so many milliseconds. */
   press(leftMs: number): void {
     this.#ending.run?.press(leftMs);
@@ -186,7 +202,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     this.#ending.run?.enforceDeadline();
   }
 
-  #install(): void {
+  #install(options: ShutdownBusOptions): void {
     const { config } = this;
     for (const name of config.unknownVariables) {
       this.#log.warn(`the environment variable ${name} is none of ours and has no effect; is it misspelt?`);
@@ -194,10 +210,11 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     if (config.notifiers === undefined)
       for (const name of config.idleVariables)
         this.#log.warn(`the environment variable ${name} has no effect without SHUTDOWN_WEBHOOK_URL`);
-    if (config.budgetMs < SECONDS_PERHAPS)
+    const isChosen = options.budgetMs !== undefined || Boolean(process.env.SHUTDOWN_BUDGET_MS);
+    if (isChosen && config.budgetMs < SECONDS_PERHAPS)
       this.#log.warn(`budgetMs is ${config.budgetMs}: these are milliseconds; were seconds meant?`);
-    const undo = installTriggers(this.config, {
-      trigger: (reason) => this.#begin(reason),
+    const { fatalErrors, uninstall } = installTriggers(this.config, {
+      trigger: (reason) => void this.#ending.begin(reason),
       openJobs: () => this.#registry.size,
       stopping: () => this.state !== 'running',
       hurry: () => this.#ending.haste.hurry(),
@@ -208,16 +225,18 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       force: (code) => this.#ending.force(code),
       ignored: (signal, why) => this.#log.info(`${signal} ignored: ${why}`),
     });
+    this.#fatalErrors = fatalErrors;
     const onExit = (code: number) => {
       // The application left by itself while jobs were open: that is no success.
-      if (this.#registry.size > 0 && code === 0) config.process.exitCode = 1;
-      this.#ending.exiting(code);
+      const isLoss = this.#registry.size > 0 && code === 0;
+      if (isLoss) config.process.exitCode = 1;
+      this.#ending.exiting(isLoss ? 1 : code);
     };
     this.config.process.on('exit', onExit);
     this.#uninstall = () => {
       // Once: the listeners of an IPC channel are counted.
       this.#uninstall = undefined;
-      undo();
+      uninstall();
       this.config.process.off('exit', onExit);
     };
     this.#safekeeping?.open(this.#reporter);
@@ -225,11 +244,6 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     const fail = (error: unknown) => this.#note('not everything that a shutdown needs can be loaded', error);
     this.#ending.load().catch(fail);
     this.#reporter.warmUp().catch(fail);
-  }
-
-  #begin(reason: ShutdownReason): void {
-    if (reason.kind === 'error' && this.standsIn && process.listenerCount(reason.origin) > 1) return;
-    void this.#ending.begin(reason);
   }
 
   #endingHost(): EndingHost {
@@ -243,7 +257,7 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
       subscribers: this.#subscribers,
       errors: this.#errors,
       guilt: () => this.#guilt(),
-      standsIn: () => this.standsIn,
+      others: () => this.#others,
       observed: () => this.eventNames().some((event) => !this.listeners(event).every(isIdleOwnCode)),
       emit: this.emit.bind(this) as EndingHost['emit'],
       stopped: () => {
@@ -307,12 +321,14 @@ export class ShutdownBus extends ObservedEmitter<ShutdownEvents> implements Disp
     );
   }
 
-  #warnOfGreed({ name, reserveMs }: Subscriber): void {
-    const { budgetMs, reserveMs: delivery, releaseReserveMs, interruptGraceMs } = this.config;
-    const freeMs = budgetMs - delivery - releaseReserveMs - interruptGraceMs;
-    if (reserveMs <= freeMs) return;
+  /** It may ask for more than there is: what comes before it in the run has that much less. */
+  #warnOfGreed(subscriber: Subscriber): void {
+    const { name, priority, reserveMs } = subscriber;
+    if (reserveMs === 0 || priority >= PHASE_PRIORITY.drain || leftForDrain(subscriber, this.config) > 0)
+      return;
+    const { budgetMs } = this.config;
     this.#log.warn(
-      `handler "${name}" reserves ${reserveMs} ms, and only ${freeMs} of budgetMs ${budgetMs} are free: handlers before it get no time`,
+      `handler "${name}" reserves ${reserveMs} ms of budgetMs ${budgetMs}: the drain gets no time`,
     );
   }
 

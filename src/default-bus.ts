@@ -1,6 +1,7 @@
 import { ShutdownBus } from './bus.js';
 import type { ShutdownBusOptions } from './config.js';
 import { ShutdownError } from './errors.js';
+import type { Others } from './triggers/own-listener.js';
 
 // One bus a process, even when two copies of the package are loaded.
 const DEFAULT_BUS = Symbol.for('shutdown-bus.default');
@@ -50,12 +51,13 @@ export function configureShutdown(options: ShutdownBusOptions): ShutdownBus {
 /**
  * The default bus for somebody who acts in the application's place, before it has said what it wants: it may still configure its own.
  * @param moved called with that one, before the first is disposed.
+ * @param others what the application listens for by itself.
  */
-export function provisionalBus(moved: (bus: ShutdownBus) => void): ShutdownBus {
+export function provisionalBus(moved: (bus: ShutdownBus) => void, others?: Others): ShutdownBus {
   if (shared[DEFAULT_BUS] !== undefined) return shared[DEFAULT_BUS];
   if (shared[PROVISIONAL_BUS] === undefined) {
     const bus = new ShutdownBus();
-    bus.standsIn = true;
+    bus.standIn(others);
     shared[PROVISIONAL_BUS] = { bus, moved };
   }
   return shared[PROVISIONAL_BUS].bus;
@@ -63,7 +65,7 @@ export function provisionalBus(moved: (bus: ShutdownBus) => void): ShutdownBus {
 
 /** It stays. */
 function settle(bus: ShutdownBus): ShutdownBus {
-  bus.standsIn = false;
+  bus.standIn(undefined);
   shared[DEFAULT_BUS] = bus;
   shared[PROVISIONAL_BUS] = undefined;
   return bus;

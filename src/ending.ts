@@ -6,9 +6,10 @@ import type { Logger } from './logger.js';
 import { describeReason, reasonName, type ShutdownReason } from './reason.js';
 import { reportWithoutRun, type ShutdownReport } from './report.js';
 import type { Safekeeping } from './safekeeping.js';
-import { depart, endProcess, outlive, tellOfServers } from './shutdown/departure.js';
+import { depart, endProcess, isEnding, outlive } from './shutdown/departure.js';
 import { Haste } from './shutdown/haste.js';
 import type { ShutdownParts, ShutdownRun } from './shutdown.js';
+import type { Others } from './triggers/own-listener.js';
 
 /** Where a bus is in its life. */
 export type ShutdownState = 'running' | 'stopping' | 'stopped';
@@ -27,8 +28,8 @@ export interface EndingHost {
   readonly errors: ShutdownParts['errors'];
   readonly observed: ShutdownParts['observed'];
   readonly guilt: ShutdownParts['guilt'];
-  /** Whether the application knows nothing of the bus. */
-  readonly standsIn: () => boolean;
+  /** Listeners of an application that knows nothing of the bus. */
+  readonly others: () => Others | undefined;
   readonly emit: ShutdownParts['emit'];
   /** Everybody has been told. */
   readonly stopped: () => void;
@@ -52,6 +53,8 @@ export class Ending {
   /** A fatal error came during the shutdown, or after it. */
   #hasFailed = false;
   #hasEnded = false;
+  /** The application listens for the signal that began it. */
+  #isHeard = false;
   /** Nobody is waited for any more. */
   readonly #impatience = new AbortController();
 
@@ -90,6 +93,7 @@ export class Ending {
   /** Begins it, or joins it. Never rejects. */
   begin(reason: ShutdownReason): Promise<ShutdownReport> {
     if (this.#report === undefined) {
+      this.#isHeard = reason.kind === 'signal' && (this.#host.others()?.hears(reason.signal) ?? false);
       // Known before it begins: whoever hears of it may ask for it at once.
       let settle!: (report: Promise<ShutdownReport>) => void;
       this.#report = new Promise((resolve) => {
@@ -99,6 +103,8 @@ export class Ending {
     } else if (reason.kind === 'error') {
       this.#hasFailed = true;
       this.#run?.fail();
+      // It may be the application's clean-up that is waited for.
+      if (this.#state === 'stopped') this.#impatience.abort();
       this.#host.note(`${reason.origin} during the shutdown`, reason.error);
     }
     return this.#report;
@@ -126,7 +132,7 @@ export class Ending {
 
   /** The process ends, whoever has brought that about. */
   exiting(code: number): void {
-    if (this.#state === 'stopping' && !this.#hasEnded) {
+    if (this.#state === 'stopping' && !this.#hasEnded && !isEnding()) {
       const left = [...this.#host.subscribers].filter((subscriber) => !this.#run?.hasEnded(subscriber));
       this.#host.log.warn(
         `the process ends with ${code} in the middle of the shutdown, by process.exit() elsewhere or with nothing left to wait for; ` +
@@ -165,7 +171,7 @@ export class Ending {
       return this.#endAtOnce(reason, triggeredAt, 'without its other steps');
     }
     this.#stopped(reason, report);
-    this.#leave(run, report.exitCode, machinery);
+    void this.#leave(run, report.exitCode, machinery);
     return report;
   }
 
@@ -191,14 +197,14 @@ export class Ending {
     return this.#host.config.exit === false || this.#isSimulated;
   }
 
-  #leave(run: ShutdownRun, exitCode: number, { leaveShutdown }: Machinery): void {
+  async #leave(run: ShutdownRun, exitCode: number, { leaveShutdown }: Machinery): Promise<void> {
     const { config, instanceId, log } = this.#host;
-    const leave = async (code: number) => {
-      if (this.#host.standsIn()) await outlive(run, code, log, this.#impatience.signal);
-      await depart(config, run, () => this.#end(this.#hasFailed ? code || 1 : code));
-    };
-    if (config.exit === true && config.process === process && !this.#isSimulated) tellOfServers(log);
-    const isLast = leaveShutdown(instanceId, exitCode, this.#stays ? undefined : (code) => void leave(code));
+    const leave = (code: number) =>
+      void depart(config, log, run, () => this.#end(this.#hasFailed ? code || 1 : code));
+    // The other buses of this process wait for that, too.
+    if (this.#isHeard && this.#host.others() && !this.#stays)
+      await outlive(run, exitCode, log, this.#impatience.signal);
+    const isLast = leaveShutdown(instanceId, exitCode, this.#stays ? undefined : leave);
     // Its deadline is over for this run; another bus may have more time.
     if (this.#stays || !isLast) run.release();
   }

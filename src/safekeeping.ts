@@ -74,8 +74,7 @@ export class Safekeeping {
   async reportOrphansNow({ isLast, dead }: OrphanSearch): Promise<void> {
     this.#survives = true;
     await this.#started;
-    const { store } = this.keeper;
-    if (dead !== undefined) await this.keeper.try(async () => store.expire?.(dead));
+    if (dead !== undefined) await this.#expire(dead);
     await this.#watch?.look({ ...(isLast && { isLast }) });
   }
 
@@ -92,6 +91,17 @@ export class Safekeeping {
     this.#stopped = this.#stopping;
     await this.#watch?.close();
     await this.keeper.close();
+  }
+
+  /** What cannot be said now is found out later. */
+  async #expire(instanceId: string): Promise<void> {
+    const { store } = this.keeper;
+    try {
+      await store.expire?.(instanceId);
+    } catch (error) {
+      const { log } = this.#host;
+      log.info(`store ${store.name}: the lease of ${instanceId} ends by itself: ${messageOf(error)}`);
+    }
   }
 
   async #startWatch(reporter: Reporter): Promise<void> {

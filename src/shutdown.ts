@@ -60,7 +60,7 @@ export class ShutdownRun {
   readonly #guard: DeadlineGuard;
   readonly #books = new Books();
   readonly #hurried = new AbortController();
-  readonly #ended = new Set<string>();
+  readonly #ended = new Set<Subscriber>();
   #quick: boolean;
   /** Interrupted jobs have no time to clean up. */
   #graceless = false;
@@ -202,8 +202,8 @@ export class ShutdownRun {
   }
 
   /** Whether that handler was run, or left out. */
-  hasEnded({ name }: Subscriber): boolean {
-    return this.#ended.has(name);
+  hasEnded(subscriber: Subscriber): boolean {
+    return this.#ended.has(subscriber);
   }
 
   /** An error that nobody caught came while it ran. */
@@ -272,9 +272,9 @@ export class ShutdownRun {
         if (!this.#steps.includes(subscriber)) this.#guard.handlerStarted(subscriber);
       },
       returned: () => this.#guard.handlerReturned(),
-      finished: (report) => {
+      finished: (report, subscriber) => {
         this.#guard.handlerFinished(report);
-        this.#ended.add(report.name);
+        this.#ended.add(subscriber);
         logHandler(log, report);
         emit('handler-finished', report);
       },

@@ -23,6 +23,11 @@ export interface EndOrder {
   readonly budgetMs?: number;
 }
 
+/** The primary to a worker: it was asked to end by a signal. */
+export interface Asked {
+  readonly type: 'asked';
+}
+
 /** A worker to its primary: it ends, whether it was asked to or not. */
 export interface Stopping {
   readonly type: 'stopping';
@@ -41,7 +46,7 @@ export interface AllClosed {
 /** What a worker says to its primary. */
 export type FromWorker = Beat | Stopping | Closed;
 
-type Message = FromWorker | EndOrder | AllClosed;
+type Message = FromWorker | EndOrder | Asked | AllClosed;
 
 /** Puts a message into its envelope. */
 export function write(message: Message): object {

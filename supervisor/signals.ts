@@ -1,3 +1,4 @@
+import { asOwn } from '../src/triggers/own-listener.js';
 import type { SuperviseSettings } from './options.js';
 
 /** What signals do to a primary, besides those that end it. */
@@ -51,7 +52,7 @@ export function listenToSignals(
 /** @returns whether it could be: Windows knows hardly any of them. */
 export function install(signal: NodeJS.Signals, listener: () => void): boolean {
   try {
-    process.on(signal, listener);
+    process.on(signal, asOwn(listener));
     return true;
   } catch {
     return false;

@@ -193,7 +193,9 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
         if (isQuick(reason) || this.#isFromKeyboard(reason)) worker.ask('SIGQUIT');
         else if (worker.isAsked) return;
         else if (this.bus.isUnhurried) worker.order(this.#unhurriedEnd(remainingMs()));
-        else worker.ask('SIGTERM');
+        // Whoever has sent it may have sent it to everybody.
+        else if (isTerm(reason)) worker.ask('SIGTERM');
+        else worker.order({ signal: 'SIGTERM', isSucceeded: false });
       },
       remainingMs() - this.#killMs,
       AbortSignal.any([signal, patience.signal]),
@@ -261,6 +263,10 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
         void this.bus.requestShutdownWithin(this.#failSafeMs, { kind: 'signal', signal }),
     };
   }
+}
+
+function isTerm(reason: ShutdownReason): boolean {
+  return reason.kind === 'signal' && reason.signal === 'SIGTERM';
 }
 
 function setUpCluster({ exec, args, execArgv }: SuperviseSettings): void {

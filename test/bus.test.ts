@@ -250,6 +250,23 @@ describe('the bus', () => {
     await pass(clock, 10_000, 500);
   });
 
+  it('an exit with open jobs is said with the code that it has in the end', async () => {
+    const { bus, host, lines, clock } = createTestBus();
+    bus.jobs.begin({ type: 'render' });
+    for (const priority of [1, 2])
+      bus.subscribeShutdown(priority === 1 ? never : () => {}, { name: 'twin', priority });
+    host.kill('SIGTERM');
+    await settle();
+    host.emit('exit', 0);
+    const said = () => lines.filter((line) => line.includes('in the middle'));
+    expect(said()[0]).toMatch(/ends with 1 in .*; unfinished: "twin", "twin"$/);
+    // The job is reported, and the first of the two is through.
+    await pass(clock, 8500, 500);
+    host.emit('exit', 0);
+    expect(said()[1]).toMatch(/ends with 0 in .*; unfinished: "twin"$/);
+    await pass(clock, 10_000, 500);
+  });
+
   it('its own exit is nothing to speak of', async () => {
     const { bus, host, lines } = createTestBus();
     await bus.requestShutdown();
@@ -345,9 +362,9 @@ describe('the bus', () => {
       return lines.map((line) => line.replace(/^.*?: /, ''));
     };
     expect(looks(99, 0)).toEqual(['budgetMs is 99: these are milliseconds; were seconds meant?']);
-    expect(looks(100, 50)).toEqual([]);
-    expect(looks(100, 51)).toEqual([
-      'handler "greedy" reserves 51 ms, and only 50 of budgetMs 100 are free: handlers before it get no time',
+    expect(looks(100, 59)).toEqual([]);
+    expect(looks(100, 60)).toEqual([
+      'handler "greedy" reserves 60 ms of budgetMs 100: the drain gets no time',
     ]);
   });
 

@@ -10,9 +10,15 @@ import type { ShutdownRun } from '../shutdown.js';
 const COLLECTION_MS = 60;
 
 /** Gives those who wait for the report their turn, then the output its way out, then ends the process. */
-export async function depart(config: ShutdownConfig, run: ShutdownRun, end: () => void): Promise<void> {
+export async function depart(
+  config: ShutdownConfig,
+  log: Logger,
+  run: ShutdownRun,
+  end: () => void,
+): Promise<void> {
   // A whole one: in it Node tells of what they rejected, and of the connections that were closed.
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn();
+  if (config.exit === true && config.process === process) await tellOfServers(log);
   if (run.isShortOfMemory) await sleep(config.clock, COLLECTION_MS);
   // Loaded for the shutdown already.
   const { flushOutput } = await import('./exit.js');
@@ -26,7 +32,7 @@ const EXIT_MS = 100;
 
 /**
  * Leaves the end to an application that listens for the signal itself and may be cleaning up: it exits, or has nothing left to do. Resolves
- * when its time is over, or `signal` aborts; at once where it does not listen.
+ * when its time is over, or `signal` aborts.
  */
 export async function outlive(
   run: ShutdownRun,
@@ -35,7 +41,7 @@ export async function outlive(
   signal: AbortSignal,
 ): Promise<void> {
   const { reason } = run;
-  if (reason.kind !== 'signal' || !isHeardByOthers(reason.signal)) return;
+  if (reason.kind !== 'signal') return;
   const ms = Math.max(0, Math.round(run.remainingMs() - EXIT_MS));
   log.info(`the program listens for ${reason.signal} itself: the exit is its own, within ${ms} ms`);
   process.exitCode ||= code;
@@ -51,23 +57,26 @@ export async function outlive(
   });
 }
 
-const SIGNAL_EXIT = Symbol.for('signal-exit emitter');
-
-/**
- * Whether anybody else listens who may have something to clean up. The package signal-exit, which many others load, does its work at the
- * exit, and leaves that to whoever else listens.
- */
-function isHeardByOthers(signal: NodeJS.Signals): boolean {
-  const { count = 0 } = (globalThis as { [SIGNAL_EXIT]?: { readonly count?: number } })[SIGNAL_EXIT] ?? {};
-  return process.listenerCount(signal) > 1 + count;
-}
-
 /** A server that nobody drains shows in no handler: its clients learn of the shutdown by a reset. */
-export function tellOfServers(log: Logger): void {
-  if (!process.getActiveResourcesInfo().includes('TCPServerWrap')) return;
+async function tellOfServers(log: Logger): Promise<void> {
+  const isListening = () => process.getActiveResourcesInfo().includes('TCPServerWrap');
+  // One that has just closed is still among them.
+  if (isListening()) await turn();
+  if (!isListening()) return;
   log.info(
     'a server still listens, and its clients are cut off by the exit: drainServer(server) of shutdown-bus/http lets them finish',
   );
+}
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+// For all copies of this package in the process.
+const ENDING = Symbol.for('shutdown-bus.ending');
+const shared = globalThis as { [ENDING]?: boolean };
+
+/** Whether one of the buses ends this process now. */
+export function isEnding(): boolean {
+  return shared[ENDING] === true;
 }
 
 /** Ends the process, or tells the one who asked to be told. */
@@ -77,12 +86,22 @@ export function endProcess(
   failed: (error: unknown) => void,
 ): void {
   if (typeof exit !== 'function') {
-    host.exit(code);
+    exitNow(host, code);
     return;
   }
   // An exit function that fails must not leave a process behind that nothing can end any more.
   new Promise<void>((resolve) => resolve(exit(code))).catch((error: unknown) => {
     failed(error);
-    host.exit(code || 1);
+    exitNow(host, code || 1);
   });
+}
+
+function exitNow(host: ShutdownConfig['process'], code: number): void {
+  shared[ENDING] = true;
+  try {
+    host.exit(code);
+  } finally {
+    // A test's process goes on.
+    shared[ENDING] = false;
+  }
 }

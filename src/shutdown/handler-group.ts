@@ -16,7 +16,7 @@ export interface PhaseRun {
   started(subscriber: Subscriber): void;
   /** The call has returned; its promise may still be open. */
   returned(): void;
-  finished(report: HandlerReport): void;
+  finished(report: HandlerReport, subscriber: Subscriber): void;
 }
 
 /** Handlers of equal priority while they run together. */
@@ -49,7 +49,7 @@ export function startGroup(group: readonly Subscriber[], shareMs: number, run: P
 /** The report of a handler that was never called. */
 export function skipHandler(subscriber: Subscriber, run: PhaseRun): HandlerReport {
   const report = reportOf(subscriber, run.budget.elapsedMs(), 0, 'skipped');
-  run.finished(report);
+  run.finished(report, subscriber);
   return report;
 }
 
@@ -73,7 +73,7 @@ async function runHandler(subscriber: Subscriber, share: Share, run: PhaseRun): 
   share.release();
   const durationMs = run.budget.elapsedMs() - startedMs;
   const report = reportOf(subscriber, startedMs, durationMs, outcome, error);
-  run.finished(report);
+  run.finished(report, subscriber);
   return report;
 }
 

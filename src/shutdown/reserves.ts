@@ -1,8 +1,10 @@
 import type { BudgetShares } from '../budget.js';
-import { PHASE_PRIORITY, type Subscriber } from '../phases.js';
+import { INTERRUPT_PRIORITY, PHASE_PRIORITY, type Subscriber } from '../phases.js';
+
+type Reserved = Pick<Subscriber, 'priority' | 'reserveMs'>;
 
 /** The milliseconds that are kept for whoever comes after a priority. @param ahead all that has not begun, in any order. */
-export function reservedAfter(priority: number, ahead: readonly Subscriber[], shares: BudgetShares): number {
+export function reservedAfter(priority: number, ahead: readonly Reserved[], shares: BudgetShares): number {
   const { deliver, release } = PHASE_PRIORITY;
   const reserves = new Map<number, number>();
   if (priority > release) reserves.set(release, shares.releaseReserveMs);
@@ -26,4 +28,14 @@ export function reservedAfter(priority: number, ahead: readonly Subscriber[], sh
     (priority >= deliver ? Math.min(following, mostFollowing) : following) +
     (priority > release ? Math.min(toRelease, beyond) : toRelease)
   );
+}
+
+/** The milliseconds that a drain has when this is all that is subscribed. */
+export function leftForDrain(subscriber: Reserved, shares: BudgetShares): number {
+  const { drain, deliver } = PHASE_PRIORITY;
+  const steps = [
+    { priority: INTERRUPT_PRIORITY, reserveMs: shares.interruptGraceMs },
+    { priority: deliver, reserveMs: shares.reserveMs },
+  ];
+  return shares.budgetMs - reservedAfter(drain, [...steps, subscriber], shares);
 }

@@ -1,7 +1,7 @@
 import { parseMemoryLimit } from '../config/values.js';
 import { DEFAULTS, type ShutdownConfig } from '../config.js';
 import { messageOf } from '../errors.js';
-import { listenForFatalErrors } from './fatal-errors.js';
+import { FatalErrors } from './fatal-errors.js';
 import { listenForIdle } from './idle.js';
 import { listenForIpc } from './ipc.js';
 import type { MemoryActions } from './memory.js';
@@ -14,20 +14,28 @@ export interface TriggerActions extends Omit<SignalActions, 'begin'>, MemoryActi
   textBytes(): number;
 }
 
-/** Installs everything that can start a shutdown. Returns its undo. */
-export function installTriggers(config: ShutdownConfig, actions: TriggerActions): () => void {
-  const { process: host, signals, fatalErrors } = config;
+/** What was installed. */
+export interface Triggers {
+  readonly fatalErrors: FatalErrors | undefined;
+  uninstall(): void;
+}
+
+/** Installs everything that can start a shutdown. */
+export function installTriggers(config: ShutdownConfig, actions: TriggerActions): Triggers {
+  const { process: host, signals } = config;
   const { trigger } = actions;
+  const fatalErrors = config.fatalErrors ? new FatalErrors(host, trigger) : undefined;
   const undo = [
     listenForSignals(host, signals, { ...actions, begin: (signal) => trigger({ kind: 'signal', signal }) }),
     listenForIdle(host, actions.openJobs, trigger),
     listenForIpc(host, trigger),
-    ...(fatalErrors ? [listenForFatalErrors(host, trigger)] : []),
+    () => fatalErrors?.stop(),
     ...(config.memory ? [installMemoryWatch(config, actions)] : []),
   ];
-  return () => {
-    for (const uninstall of undo) uninstall();
+  const uninstall = () => {
+    for (const step of undo) step();
   };
+  return { fatalErrors, uninstall };
 }
 
 const DEFAULT_LIMIT = parseMemoryLimit(DEFAULTS.memoryLimit) as { share: number };

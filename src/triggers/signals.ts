@@ -1,4 +1,5 @@
 import type { ProcessLike } from '../process-like.js';
+import { asOwn } from './own-listener.js';
 
 /** What a signal does to a bus. */
 export interface SignalActions {
@@ -34,7 +35,7 @@ export function listenForSignals(
   actions: SignalActions,
 ): () => void {
   let interrupts = 0;
-  const listener = (signal: NodeJS.Signals) => {
+  const listener = asOwn((signal: NodeJS.Signals) => {
     if (signal === 'SIGINT') interrupts += 1;
     if (!actions.stopping()) actions.begin(signal);
     else if (signal === 'SIGQUIT') actions.hurry();
@@ -42,7 +43,7 @@ export function listenForSignals(
     else if (signal !== 'SIGINT') actions.ignored(signal, 'the shutdown is under way');
     else if (interrupts >= 2) actions.force(130);
     else actions.ignored(signal, 'the shutdown is under way; once more ends it by force');
-  };
+  });
   // One that is named twice is heard once.
   const names = new Set(signals);
   for (const signal of names) host.on(signal, listener);

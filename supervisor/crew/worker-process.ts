@@ -125,6 +125,7 @@ export class WorkerProcess {
   /** Asks it to end. It decides how, within its own budget. */
   ask(signal: NodeJS.Signals): void {
     this.#leave();
+    if (this.#worker.isConnected()) this.#worker.send(write({ type: 'asked' }), undefined, () => {});
     this.signal(signal);
   }
 

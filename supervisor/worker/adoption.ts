@@ -5,6 +5,7 @@ import { provisionalBus } from '../../src/default-bus.js';
 import type { ShutdownBus } from '../../src/index.js';
 import { loggerOf } from '../../src/logger.js';
 import { ownCode } from '../../src/own-code.js';
+import type { Others } from '../../src/triggers/own-listener.js';
 import type { WorkerOrders } from '../messages.js';
 
 /** Who is told of what happens. */
@@ -23,6 +24,7 @@ export interface AdoptionHost {
  */
 export class Adoption {
   readonly #orders: WorkerOrders;
+  readonly #others: Others;
   readonly #host: AdoptionHost;
   readonly #listening = new Set<Server>();
   readonly #servers = new Map<AnyServer, DrainedServer>();
@@ -31,8 +33,9 @@ export class Adoption {
   readonly #counted = new WeakSet<Server>();
   #bus: ShutdownBus | undefined;
 
-  constructor(orders: WorkerOrders, host: AdoptionHost) {
+  constructor(orders: WorkerOrders, others: Others, host: AdoptionHost) {
     this.#orders = orders;
+    this.#others = others;
     this.#host = host;
     const adopt = (server: unknown) => this.#adopt(server);
     const note = (server: Server) => this.#note(server);
@@ -46,7 +49,7 @@ export class Adoption {
 
   /** The default bus, made where there is none. */
   get bus(): ShutdownBus {
-    if (this.#bus === undefined) this.#watch(provisionalBus((bus) => this.#move(bus)));
+    if (this.#bus === undefined) this.#watch(provisionalBus((bus) => this.#move(bus), this.#others));
     return this.#bus as ShutdownBus;
   }
 

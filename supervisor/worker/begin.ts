@@ -1,12 +1,13 @@
 import cluster from 'node:cluster';
 import { leaveBacklogToOthers } from '../../http/backlog.js';
-import { succeed } from '../../src/succession.js';
+import { askAlone, succeed } from '../../src/succession.js';
 import { unrefChannel } from '../../src/triggers/ipc.js';
 import { showTitle } from '../manners/process-title.js';
 import { ORDERS_VARIABLE, read, type WorkerOrders } from '../messages.js';
 import { install } from '../signals.js';
 import { Adoption } from './adoption.js';
 import { closeTogether } from './closing.js';
+import { watchOthers } from './others.js';
 import { Pulse } from './pulse.js';
 import { tell } from './tell.js';
 
@@ -20,7 +21,7 @@ export function beginWorker(): void {
   const title = { role: `worker ${cluster.worker.id}`, exec: process.argv[1] ?? '' } as const;
   showTitle(title);
   const pulse = new Pulse(orders);
-  const adoption = new Adoption(orders, {
+  const adoption = new Adoption(orders, watchOthers(), {
     listening: () => pulse.listening(),
     requested: () => pulse.requested(),
     stopping: () => {
@@ -44,9 +45,12 @@ function takeOrders(): WorkerOrders | undefined {
 
 function obey(adoption: Adoption): void {
   process.on('message', (message) => {
+    if (read('asked', message)) letGo();
     const order = read('end', message);
     if (order === undefined) return;
     const { signal, isSucceeded, budgetMs } = order;
+    letGo();
+    askAlone();
     if (isSucceeded) succeed();
     if (budgetMs !== undefined)
       void adoption.bus.requestShutdownWithin(budgetMs, { kind: 'signal', signal }, true);
@@ -54,6 +58,11 @@ function obey(adoption: Adoption): void {
     process.kill(process.pid, signal);
   });
   unrefChannel(process.channel);
+}
+
+/** From here on a program that has nothing left to do comes to its end: its channel to the primary is no reason to stay. */
+function letGo(): void {
+  process.channel?.unref();
 }
 
 /** node:cluster would end the process at once, with whatever is open in it. */

@@ -32,6 +32,7 @@ describe('options', () => {
     });
     expect(read('--tag=a', '-w2', '--', '--tag')).toEqual({ tag: ['a'], workers: '2', rest: ['--tag'] });
     expect(() => read('--tag')).toThrow(UsageError);
+    expect(() => read('--tag', '--', 'x')).toThrow(UsageError);
   });
 });
 

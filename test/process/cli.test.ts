@@ -225,6 +225,21 @@ describe('shutdown-bus run', () => {
     expect(supervisor.texts().stderr).toMatch(/ms: SIGKILL; no server of it listens; .*--ready started/);
   });
 
+  it('a program without a server that closes everything comes to its end, and is not killed', async () => {
+    const program = join(folder, 'cron.mjs');
+    writeFileSync(
+      program,
+      `const timer = setInterval(() => {}, 1000);
+       process.on('SIGTERM', () => setTimeout(() => { clearInterval(timer); console.log('closed'); }, 200));`,
+    );
+    const supervisor = begin(['run', '-w', '1', '--ready', 'started', program]);
+    await supervisor.line('is ready');
+    supervisor.kill('SIGTERM');
+    const { code, stdout, stderr } = await supervisor.ended;
+    expect([code, stdout]).toEqual([0, 'closed\n']);
+    expect(stderr).not.toContain('SIGKILL');
+  });
+
   it('a program that cannot start: the exit code, and the last line says it and why', async () => {
     const program = join(folder, 'bad.mjs');
     writeFileSync(program, 'throw new Error("bad release")');

@@ -112,6 +112,7 @@ describe('a real process and a real signal', () => {
       (await startAndKill('careless.js', 'SIGTERM', { env })).stderr;
     expect(await said({ SERVES: '1' })).toMatch(/a server still listens, .* drainServer\(server\)/);
     expect(await said({})).not.toContain('a server still listens');
+    expect(await said({ SERVES: '1', CLOSES: '1' })).not.toContain('a server still listens');
   });
 
   it('an exit by another listener is told of, with the handler that it cuts off', async () => {

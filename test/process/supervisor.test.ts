@@ -159,19 +159,25 @@ describe('a stop', () => {
   });
 
   it.each([
-    ['closes, cleans up and exits', 0],
-    ['cleans up and exits with 7', 7],
-    ['cleans up and ends', 0],
-  ])('D05 D21: a program with a clean-up of its own comes to its end: it %s', async (OWN_HANDLER, code) => {
-    const service = await startSupervised({ workers: 1 }, { OWN_HANDLER });
-    await service.call('reload');
-    await service.event('worker-ended');
-    expect(service.primary.texts().stdout.match(/^cleaned up/gm)).toHaveLength(1);
-    service.primary.kill('SIGTERM');
-    const ending = await service.primary.ended;
-    expect(ending.stdout.match(/^cleaned up/gm)).toHaveLength(2);
-    expect(ending.code).toBe(code);
-  });
+    ['closes, cleans up and exits', 0, {}],
+    ['cleans up and exits with 7', 7, {}],
+    ['cleans up and ends', 0, {}],
+    ['cleans up and ends', 0, { ONCE: '1' }],
+    ['cleans up and ends', 0, { LIBRARY: '1' }],
+    ['fails at it', 1, {}],
+  ])(
+    'D05 D21: a program with a clean-up of its own comes to its end: it %s, %i, %j',
+    async (OWN_HANDLER, code, env) => {
+      const service = await startSupervised({ workers: 1 }, { OWN_HANDLER, ...env });
+      await service.call('reload');
+      await service.event('worker-ended');
+      expect(service.primary.texts().stdout.match(/^cleaned up/gm)).toHaveLength(1);
+      service.primary.kill('SIGTERM');
+      const ending = await service.primary.ended;
+      expect(ending.stdout.match(/^cleaned up/gm)).toHaveLength(2);
+      expect(ending.code).toBe(code);
+    },
+  );
 
   it('a program that hears the signal and does not end is waited for within the budget', async () => {
     const service = await startSupervised({ workers: 1, budgetMs: 2000 }, { OWN_HANDLER: 'never ends' });
@@ -212,6 +218,21 @@ describe('a stop', () => {
     expect(service.events('worker-ended')).toEqual([]);
   });
 
+  it('a program that ends by an error when nobody else listens for it does', async () => {
+    const service = await startSupervised({ workers: 1 }, { TRACKS: '1' });
+    await service.ask('/throw').catch(() => {});
+    expect(await service.event('worker-ended')).toMatchObject({ code: 9, unexpected: true });
+  });
+
+  it('a bus of a library is no program: an error drains the server all the same', async () => {
+    const service = await startSupervised({ workers: 1 }, { LIBRARY: '1' });
+    const answer = service.ask('/slow?ms=700');
+    await service.primary.line('slow');
+    await service.ask('/throw');
+    expect(await answer).toMatch(/^served/);
+    expect(await service.event('worker-ended')).toMatchObject({ code: 1 });
+  });
+
   it('negative twin: one that does not is replaced', async () => {
     const service = await startSupervised({ workers: 1 });
     await service.ask('/throw');
@@ -241,6 +262,16 @@ describe('a stop', () => {
     const { stdout, code } = await service.primary.ended;
     expect(stdout.match(/^child heard/gm)).toHaveLength(2);
     expect(code).toBe(0);
+  });
+
+  it('a stop by command under systemd signals nobody else, either', async () => {
+    const service = await startSupervised(
+      { app: 'supervised-children.js', budgetMs: 60_000, workers: 1 },
+      CHILD,
+    );
+    const { durationMs } = (await service.call('stop')) as { durationMs: number };
+    expect(service.primary.texts().stdout.match(/^child persisted/gm)).toHaveLength(1);
+    expect(durationMs).toBeLessThan(10_000);
   });
 
   it('a reload under systemd signals nobody else: children of an old worker are asked at once', async () => {
