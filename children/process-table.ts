@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { canSignal } from '../src/can-signal.js';
 
 /** What the kernel says of a process. */
 export interface ProcessFacts {
@@ -86,13 +87,4 @@ function processes(): ProcessFacts[] {
 
 function isOver(state: string): boolean {
   return state === 'Z' || state === 'X';
-}
-
-function canSignal(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

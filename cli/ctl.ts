@@ -112,9 +112,10 @@ async function firstOf(folders: readonly string[], look: (folder: string) => Pro
 /** Those that are answered: who was killed has left its own, and its number may be another process by now. */
 async function socketsIn(folder: string, wanted: number | undefined): Promise<string[]> {
   const paths = readdirSync(folder)
-    .filter(
-      (file) => pidOfControl(file) !== undefined && (wanted ?? pidOfControl(file)) === pidOfControl(file),
-    )
+    .filter((file) => {
+      const pid = pidOfControl(file);
+      return pid !== undefined && pid === (wanted ?? pid);
+    })
     .map((file) => join(folder, file));
   const answers = await Promise.all(paths.map(knock));
   return paths.filter((_, index) => answers[index] === 'answered');

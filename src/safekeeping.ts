@@ -71,11 +71,11 @@ export class Safekeeping {
   }
 
   /** Looks for what others left, now and also while this process ends. Resolves when what was found has its outcome. */
-  async reportOrphansNow({ isLast, dead }: OrphanSearch): Promise<void> {
+  async reportOrphansNow({ isLast = false, dead }: OrphanSearch): Promise<void> {
     this.#survives = true;
     await this.#started;
     if (dead !== undefined) await this.#expire(dead);
-    await this.#watch?.look({ ...(isLast && { isLast }) });
+    await this.#watch?.look({ isLast });
   }
 
   /** The shutdown has begun: survivors will know, and nothing of others is taken any more. */

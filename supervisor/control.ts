@@ -2,6 +2,7 @@ import { chmodSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { canSignal } from '../src/can-signal.js';
 import { messageOf } from '../src/errors.js';
 import type { Logger, ShutdownReport } from '../src/index.js';
 import type { ReloadReport, SupervisorState } from './events.js';
@@ -74,19 +75,11 @@ export async function sweep(folder: string): Promise<void> {
       const pid = pidOfControl(file);
       const path = join(folder, file);
       // One that is about to listen refuses as well.
-      if (pid === undefined || isAlive(pid) || !(await isLeftBehind(path))) continue;
+      if (pid === undefined || canSignal(pid) || !(await isLeftBehind(path))) continue;
       rmSync(path, { force: true });
     }
   } catch {
     // Whoever may not remove them leaves them.
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

@@ -13,7 +13,7 @@ import {
 import { loggerOf, logPrefix } from '../src/logger.js';
 import { ObservedEmitter } from '../src/observers.js';
 import type { PlatformName } from '../src/platform.js';
-import { isQuick } from '../src/reason.js';
+import { isQuick, reasonName } from '../src/reason.js';
 import { checkWorkers, MOST_WORKERS } from './check-options.js';
 import { controlPath, openControl, sweep } from './control.js';
 import { Crew, type CrewListener } from './crew/crew.js';
@@ -194,7 +194,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
         else if (worker.isAsked) return;
         else if (this.bus.isUnhurried) worker.order(this.#unhurriedEnd(remainingMs()));
         // Whoever has sent it may have sent it to everybody.
-        else if (isTerm(reason)) worker.ask('SIGTERM');
+        else if (reasonName(reason) === 'SIGTERM') worker.ask('SIGTERM');
         else worker.order({ signal: 'SIGTERM', isSucceeded: false });
       },
       remainingMs() - this.#killMs,
@@ -203,8 +203,7 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
   }
 
   #isFromKeyboard(reason: ShutdownReason): boolean {
-    const isInterrupt = reason.kind === 'signal' && reason.signal === 'SIGINT';
-    return isInterrupt && !INTERRUPTING.has(this.bus.config.platform.name);
+    return reasonName(reason) === 'SIGINT' && !INTERRUPTING.has(this.bus.config.platform.name);
   }
 
   #unhurriedEnd(budgetMs: number) {
@@ -263,10 +262,6 @@ export class Supervisor extends ObservedEmitter<SupervisorEvents> {
         void this.bus.requestShutdownWithin(this.#failSafeMs, { kind: 'signal', signal }),
     };
   }
-}
-
-function isTerm(reason: ShutdownReason): boolean {
-  return reason.kind === 'signal' && reason.signal === 'SIGTERM';
 }
 
 function setUpCluster({ exec, args, execArgv }: SuperviseSettings): void {

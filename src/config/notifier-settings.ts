@@ -34,7 +34,7 @@ function checkUnused(reader: EnvironmentReader, used: readonly NotifierKind[]): 
 
 /** Checked all the same. @returns their names. */
 export function readIdle(reader: EnvironmentReader): string[] {
-  if (reader.text('WEBHOOK_URL') !== undefined || reader.list('NOTIFIERS')?.includes('webhook')) return [];
+  if (mentions(reader, 'webhook') || reader.list('NOTIFIERS')?.includes('webhook')) return [];
   headers(reader);
   secret(reader);
   return ['WEBHOOK_HEADERS', 'WEBHOOK_SECRET', 'WEBHOOK_SECRET_FILE']

@@ -1,4 +1,4 @@
-import { sleep } from '../clock.js';
+import { type Clock, sleep, systemClock } from '../clock.js';
 import type { ShutdownConfig } from '../config.js';
 import type { Logger } from '../logger.js';
 import type { ShutdownRun } from '../shutdown.js';
@@ -30,6 +30,12 @@ export async function depart(
 /** Kept of the budget for the exit itself. */
 const EXIT_MS = 100;
 
+/** Whoever sleeps by it keeps no process alive. */
+const IDLE_CLOCK: Clock = {
+  ...systemClock,
+  setTimeout: (callback, ms) => (systemClock.setTimeout(callback, ms) as NodeJS.Timeout).unref(),
+};
+
 /**
  * Leaves the end to an application that listens for the signal itself and may be cleaning up: it exits, or has nothing left to do. Resolves
  * when its time is over, or `signal` aborts.
@@ -46,15 +52,7 @@ export async function outlive(
   log.info(`the program listens for ${reason.signal} itself: the exit is its own, within ${ms} ms`);
   process.exitCode ||= code;
   process.channel?.unref();
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms).unref();
-    const leave = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    if (signal.aborted) leave();
-    else signal.addEventListener('abort', leave, { once: true });
-  });
+  await sleep(IDLE_CLOCK, ms, signal);
 }
 
 /** A server that nobody drains shows in no handler: its clients learn of the shutdown by a reset. */

@@ -1,6 +1,6 @@
 import { callSite } from '../call-site.js';
 import { MAX_TIMER_MS } from '../clock.js';
-import { misspelt, type OptionNames, ShutdownError, show } from '../errors.js';
+import { type OptionNames, refuseMisspelt, ShutdownError, show } from '../errors.js';
 import {
   PHASE_PRIORITY,
   PHASES,
@@ -27,8 +27,7 @@ export function createSubscriber(handler: ShutdownHandler, options: SubscribeOpt
   if (typeof handler !== 'function') throw invalid('the handler', handler, 'a function');
   const name = options.name ?? handler.name;
   if (typeof name !== 'string' || name === '') throw unnamed();
-  const unknown = misspelt(options, NAMES);
-  if (unknown) throw new ShutdownError('INVALID_OPTION', `handler "${name}": ${unknown}`);
+  refuseMisspelt(`handler "${name}"`, options, NAMES);
   return {
     name,
     handler,

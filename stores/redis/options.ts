@@ -1,4 +1,4 @@
-import { misspelt, type OptionNames, ShutdownError, show } from '../../src/errors.js';
+import { type OptionNames, refuseMisspelt, ShutdownError, show } from '../../src/errors.js';
 import type { RedisClient } from './line.js';
 import type { RedisAddress } from './own-line.js';
 
@@ -35,8 +35,7 @@ const PREFIX = /^[^{}\s]{1,200}$/;
 
 /** @throws {ShutdownError} `INVALID_OPTION` */
 export function checked(options: RedisStoreOptions): RedisSettings {
-  const wrong = misspelt(options, NAMES);
-  if (wrong !== undefined) throw invalid(wrong);
+  refuseMisspelt('redisStore', options, NAMES);
   const { url, client, prefix = 'shutdown-bus', leaseMs = 10_000 } = options;
   if (typeof prefix !== 'string' || !PREFIX.test(prefix))
     throw invalid(`prefix is ${show(prefix)}; allowed: 1 to 200 characters without braces and spaces`);

@@ -1,27 +1,25 @@
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Claims } from '../../stores/redis/claims.js';
 import type { RedisClient } from '../../stores/redis/line.js';
 import { SETTLE } from '../../stores/redis/scripts.js';
 import { redisStore } from '../../stores/redis.js';
 import { startRedis } from '../far-ends/redis.js';
 import { startTcpProxy } from '../far-ends/tcp-proxy.js';
-import { RedisPlace } from './redis-place.js';
+import type { RedisPlace } from './redis-place.js';
+import { freshPlaces } from './redis-scene.js';
 
 vi.setConfig({ testTimeout: 60_000 });
 
 const server = await startRedis();
 afterAll(server.stop);
 
+const places = freshPlaces(server);
 let place: RedisPlace;
 let admin: Redis;
 beforeEach(() => {
-  place = new RedisPlace(server.port);
+  place = places.current;
   admin = place.client();
-});
-afterEach(async () => {
-  await admin.flushall();
-  await place.end();
 });
 
 const idOf = (number: number) => number.toString(16).padStart(12, '0');

@@ -1,23 +1,19 @@
-import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Redis } from 'ioredis';
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { redisStore } from '../../stores/redis.js';
 import { startRedis } from '../far-ends/redis.js';
-import { RedisPlace } from './redis-place.js';
+import type { RedisPlace } from './redis-place.js';
+import { freshPlaces } from './redis-scene.js';
 
 const server = await startRedis();
 afterAll(server.stop);
 
+const places = freshPlaces(server);
 let place: RedisPlace;
 let admin: Redis;
 beforeEach(() => {
-  place = new RedisPlace(server.port);
+  place = places.current;
   admin = place.client();
-});
-afterEach(async () => {
-  await place.end();
-  const cleaner = new Redis(server.port, '127.0.0.1');
-  await cleaner.flushall();
-  cleaner.disconnect();
 });
 
 const idOf = (number: number) => number.toString(16).padStart(12, '0');
